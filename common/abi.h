@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT)
+ *
+ * The layout of every map that the XDP program, the engine and the tools share: one header, C11 and C++20 alike.
+ * Rules: fixed widths, explicit padding, sizes asserted. Fields named *_be are in network byte order; all others are in
+ * host order. An IPv4 address is written as IPv4-mapped IPv6 (::ffff:a.b.c.d), so that one key serves both families;
+ * an IPv6 packet that carries such an address on the wire is malformed (RFC 4291 2.5.5.2, RFC 4942 2.2).
+ *
+ * Every map is pinned under /sys/fs/bpf/weir/<netns cookie>-<ifindex>/<map name>.
+ */
+#pragma once
+
+#ifdef __bpf__
+#include <linux/types.h>
+typedef __u8 weir_u8;
+typedef __u16 weir_u16;
+typedef __u32 weir_u32;
+typedef __u64 weir_u64;
+#else
+#include <stdint.h>
+typedef uint8_t weir_u8;
+typedef uint16_t weir_u16;
+typedef uint32_t weir_u32;
+typedef uint64_t weir_u64;
+#endif
+
+#ifdef __cplusplus
+#define WEIR_ASSERT_SIZE(type, size) static_assert(sizeof(type) == (size), "map ABI: " #type)
+#else
+#define WEIR_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), "map ABI: " #type)
+#endif
+
+/* Raised with every change of a layout, of a map's kind or size, or of the list of reasons. A tool refuses maps of another. */
+#define WEIR_ABI_VERSION 1
+
+#define WEIR_PIN_ROOT "/sys/fs/bpf/weir"
+#define WEIR_RUN_DIR "/run/weir"
+
+#define WEIR_MAX_QUEUES 64
+#define WEIR_MAX_STEER 1024
+#define WEIR_MAX_RULES 128
+#define WEIR_MAX_LOCAL_ADDRS 4096
+#define WEIR_MAX_FRAGMENTS 4096
+
+/* An engine silent for longer than this gets no new connections ... */
+#define WEIR_SYN_STALE_NS 1000000000ULL
+/* ... and after this no frames at all (a full ring would stall the queue). */
+#define WEIR_FLOW_STALE_NS 3000000000ULL
+
+struct weir_addr {
+  weir_u8 bytes[16]; /* network order; IPv4 as ::ffff:a.b.c.d */
+};
+WEIR_ASSERT_SIZE(struct weir_addr, 16);
+
+/* Map `config`: BPF_MAP_TYPE_ARRAY, mmapable, one entry. Written by attach and by tools that hold the lock. */
+enum weir_config_flags {
+  WEIR_CONFIG_BYPASS_FIREWALL = 1u << 0, /* acceptors may steer although the host's firewall has input rules */
+  WEIR_CONFIG_PARTIAL_CSUM = 1u << 1,    /* the link delivers frames whose checksum is only the pseudo-header's (veth, virtio) */
+  WEIR_CONFIG_DETACHING = 1u << 2,       /* detach --force: the engine resets its flows and closes its sockets */
+};
+struct weir_config {
+  weir_u32 abi_version; /* always the first word */
+  weir_u32 flags;
+  weir_u64 netns_cookie;
+  weir_u32 ifindex;
+  weir_u32 filter_selector; /* which entry of `filter` is current: 0 or 1; read once a packet */
+  weir_u64 hash_key[2];     /* of weir_flow_hash */
+  weir_u8 mac[6];           /* the interface's own */
+  weir_u8 pad0[2];
+  char ifname[16]; /* a label; the interface may have been renamed */
+  weir_u32 queues; /* receive queues at attach */
+  weir_u32 xdp_mode; /* enum weir_xdp_mode */
+  weir_u8 pad1[48];
+};
+WEIR_ASSERT_SIZE(struct weir_config, 128);
+enum weir_xdp_mode { WEIR_XDP_NATIVE = 1, WEIR_XDP_GENERIC = 2 };
+
+/* Map `heartbeats`: ARRAY, mmapable, WEIR_MAX_QUEUES entries; one writer each, the engine that holds the queue. */
+struct weir_heartbeat {
+  weir_u64 monotonic_ns; /* CLOCK_MONOTONIC, as bpf_ktime_get_ns; 0: no engine, or it left in good order */
+  weir_u64 started_ns;
+  weir_u32 pid;
+  weir_u32 zero_copy; /* 1: the queue's socket is in zero-copy mode */
+  weir_u64 loop_lag_ns; /* the longest turn of the loop in the last second */
+  weir_u8 pad[32];
+};
+WEIR_ASSERT_SIZE(struct weir_heartbeat, 64);
+
+/* Map `local_addrs`: HASH of struct weir_addr -> weir_u32 (1). What "any address" means. */
+
+/* Map `steer_index`: HASH of struct weir_steer_key -> weir_u32, an index into `steer`. */
+struct weir_steer_key {
+  weir_u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+  weir_u8 pad;
+  weir_u16 port_be;
+};
+WEIR_ASSERT_SIZE(struct weir_steer_key, 4);
+
+/* Map `steer`: ARRAY, mmapable, WEIR_MAX_STEER entries. Each field has one kind of writer, so nobody overwrites another. */
+enum weir_steer_flags {
+  WEIR_STEER_DRAINING = 1u << 0,    /* SYNs to the kernel, the rest to the engine */
+  WEIR_STEER_ABSENT_DROP = 1u << 1, /* SYNs are dropped, not passed, while no engine is there */
+  WEIR_STEER_RESERVED = 1u << 2,    /* a local port of the engine's own outgoing connections, not an operator's entry */
+};
+struct weir_steer {
+  weir_u16 port_be;
+  weir_u8 protocol; /* 0: the entry is free */
+  weir_u8 pad0;
+  weir_u32 flags; /* tools, under the lock */
+  /* The kernel may own connections of this port while these two differ: look its sockets up then, and only then.
+   * XDP adds one to the first whenever a SYN of the port falls to the kernel; it starts at 1 against 0. The engine stores
+   * into the second the value of the first that it had read before sock_diag found no kernel connection on the port. */
+  weir_u32 syns_to_kernel;
+  weir_u32 kernel_clear;
+  weir_u64 listeners; /* engine: bit q is set while queue q's engine accepts on this port */
+  weir_u32 flows;     /* engine: its live connections on this port */
+  weir_u32 pad1;
+  weir_u8 pad2[32];
+};
+WEIR_ASSERT_SIZE(struct weir_steer, 64);
+
+/* Map `steer_counters`: PERCPU_ARRAY, WEIR_MAX_STEER; map `counters`: PERCPU_ARRAY, WEIR_REASON_COUNT (see reasons.h);
+ * map `rule_counters`: PERCPU_ARRAY, 2 * WEIR_MAX_RULES, by weir_rule.counter. */
+struct weir_counter {
+  weir_u64 packets;
+  weir_u64 bytes; /* of the frame, from its Ethernet header */
+};
+WEIR_ASSERT_SIZE(struct weir_counter, 16);
+
+/* Map `engine_counters`: ARRAY, mmapable, WEIR_MAX_QUEUES entries; one writer each. Outlives the engine. */
+#define WEIR_ENGINE_COUNTERS 128
+struct weir_engine_counters {
+  weir_u64 by_reason[WEIR_ENGINE_COUNTERS]; /* frames, by enum weir_reason */
+};
+WEIR_ASSERT_SIZE(struct weir_engine_counters, 1024);
+
+/* Map `filter`: ARRAY of two tables; config.filter_selector names the current one. First match wins; no match accepts. */
+enum weir_action { WEIR_ACTION_ACCEPT = 0, WEIR_ACTION_DROP = 1, WEIR_ACTION_PASS = 2 };
+struct weir_rule {
+  struct weir_addr src; /* already masked */
+  struct weir_addr src_mask;
+  struct weir_addr dst;
+  struct weir_addr dst_mask;
+  weir_u8 protocol; /* 0: any */
+  weir_u8 action;   /* enum weir_action */
+  weir_u16 port_min; /* destination port, host order; 0..65535: any */
+  weir_u16 port_max;
+  weir_u16 counter; /* index into `rule_counters`, stable for the rule's life */
+  weir_u32 id;      /* names the rule in the CLI, stable for its life */
+  weir_u32 pad;
+};
+WEIR_ASSERT_SIZE(struct weir_rule, 80);
+struct weir_filter {
+  weir_u32 count;
+  weir_u32 next_id;
+  weir_u8 pad[56];
+  struct weir_rule rules[WEIR_MAX_RULES];
+};
+WEIR_ASSERT_SIZE(struct weir_filter, 64 + 80 * WEIR_MAX_RULES);
+
+/* Map `fragments`: LRU_HASH -> weir_u32 steer index: where a steered first fragment sends the later ones. */
+struct weir_fragment_key {
+  struct weir_addr src;
+  struct weir_addr dst;
+  weir_u32 id; /* the IPv4 identification, or the IPv6 fragment header's, as on the wire */
+  weir_u32 protocol;
+};
+WEIR_ASSERT_SIZE(struct weir_fragment_key, 40);
+
+/* Map `secrets`: ARRAY, one entry, pinned mode 0600; no program reads it. Random from the first attach, kept over restarts,
+ * so that RFC 6528's clock and RFC 7323's timestamp offsets go on where a dead engine left them. */
+struct weir_secrets {
+  weir_u8 isn_key[16];
+  weir_u8 timestamp_key[16];
+  weir_u8 cookie_key[16];
+  weir_u8 pad[16];
+};
+WEIR_ASSERT_SIZE(struct weir_secrets, 64);
+
+/* What XDP hands on in front of a steered frame (bpf_xdp_adjust_meta); it ends where the frame begins. The engine clears
+ * the magic when it has read it, so that a driver without metadata is noticed and not misread. */
+#define WEIR_META_MAGIC 0x77656972u
+struct weir_meta {
+  weir_u32 magic;
+  weir_u32 flow_hash;
+  weir_u16 l3_offset; /* from the start of the frame */
+  weir_u16 l4_offset; /* 0: the frame is a later fragment */
+  weir_u16 steer;     /* index of its entry */
+  weir_u16 reason;    /* enum weir_reason, STEER_* */
+};
+WEIR_ASSERT_SIZE(struct weir_meta, 16);
