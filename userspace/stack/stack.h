@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+// The TCP/IP stack of one link, sans-IO: frames and time in, frames and a deadline out, and socket-like calls for the
+// user.
+//
+// Whoever drives it does, in a loop: on_frame() for each frame that came; poll_event() until empty, serving the user;
+// poll_next_hop_query() until empty, answering from the kernel's routes; poll_transmit() while it fills frames; then
+// sleeps until a frame, a call, or next_deadline(), upon which on_deadline(). Time never runs backwards.
+//
+// Not thread-safe. No call blocks, throws on input, or calls back.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "weir/base/bytes.h"
+#include "weir/base/ip_address.h"
+#include "weir/base/result.h"
+#include "weir/base/time.h"
+#include "weir/common/reasons.h"
+#include "weir/tcp/config.h"
+#include "weir/tcp/info.h"
+#include "weir/wire/checksum.h"
+
+namespace weir::stack {
+
+// What carries the packets. `ip`: frames are bare IP packets, and there are no next hops to resolve.
+enum class Medium : std::uint8_t { ethernet, ip };
+
+struct Config {
+  Medium medium = Medium::ethernet;
+  MacAddress mac;            // ours
+  std::uint16_t mtu = 1500;  // of the link, at the IP layer
+  // What is accepted as a checksum; ::verify_or_partial where the link is known to deliver partial ones.
+  wire::ChecksumPolicy checksum = wire::ChecksumPolicy::verify;
+  std::array<std::uint64_t, 2> hash_key{};  // of weir_flow_hash; the XDP program's, where there is one
+  std::uint32_t max_connections = 65'536;   // in all states; beyond it SYNs are refused with LOST_NO_MEMORY
+  std::uint32_t max_next_hops = 16'384;     // cached
+  std::uint32_t next_hop_queue = 64;  // connections that may wait for one next hop's answer; beyond it LOST_NO_NEXT_HOP
+  Duration next_hop_timeout = Duration::seconds(3);
+  std::uint32_t max_replies = 256;               // connectionless RSTs waiting to leave; beyond it LOST_REPLY_LIMIT
+  std::uint32_t reassembly_bytes = 1024 * 1024;  // of fragments, in all
+  std::uint32_t reassembly_bytes_per_source = 128 * 1024;
+  tcp::Config tcp;
+};
+
+// Keys of the keyed functions (RFC 6528, RFC 7323 5.4); the same after a restart.
+struct Secrets {
+  std::array<std::uint8_t, 16> isn_key{};
+  std::array<std::uint8_t, 16> timestamp_key{};
+  std::array<std::uint8_t, 16> cookie_key{};
+};
+
+// Frames by reason, indexed by weir_reason; the memory is the caller's (the runtime hands in a mapped BPF array).
+using Counters = std::span<std::uint64_t, WEIR_REASON_COUNT>;
+
+// What is known of a frame besides its bytes.
+struct RxInfo {
+  std::optional<std::uint32_t> flow_hash;  // from XDP's metadata; computed where absent
+  bool discard_syn = false;                // the engine's heartbeat had lapsed: count LOST_SYN_LAPSED
+};
+
+// A frame to be filled: `buffer` is the caller's, at least mtu + 14 bytes; `length` is set by poll_transmit().
+struct TxFrame {
+  Bytes buffer;
+  std::uint32_t length = 0;
+};
+
+// Names a connection; never reused for another while the stack lives.
+struct ConnectionId {
+  std::uint32_t index = 0;
+  std::uint32_t generation = 0;  // 0 names none
+  explicit operator bool() const { return generation != 0; }
+  friend bool operator==(const ConnectionId&, const ConnectionId&) = default;
+};
+struct ListenerId {
+  std::uint32_t index = 0;
+  std::uint32_t generation = 0;
+  explicit operator bool() const { return generation != 0; }
+  friend bool operator==(const ListenerId&, const ListenerId&) = default;
+};
+
+// Something the user may be waiting for became true. One event is queued at a time for each connection or listener; its
+// bits gather until it is polled. Bits are edges: a bit that still holds is not reported again until a call has
+// consumed it.
+struct Event {
+  ConnectionId connection;     // or
+  ListenerId listener;         // accept() has something
+  std::uint8_t readiness = 0;  // of tcp::Readiness
+};
+
+enum class Errc : std::uint8_t {
+  address_in_use,       // a listener has that port, or a connection that 4-tuple
+  address_unavailable,  // the local address is not one of ours
+  no_memory,            // a limit of Config is reached
+};
+
+struct NextHopQuery {
+  IpAddress source;
+  IpAddress destination;
+};
+struct NextHop {
+  MacAddress mac;
+  std::uint16_t mtu = 1500;  // of the route
+};
+
+// A line of `weir sockets`.
+struct ConnectionSummary {
+  ConnectionId id;
+  Endpoint local;
+  Endpoint remote;
+  tcp::Info info;
+};
+struct ListenerSummary {
+  ListenerId id;
+  Endpoint local;
+  std::uint32_t queued = 0;   // accepted by TCP, not yet by the user
+  std::uint32_t pending = 0;  // in SYN-RECEIVED
+  std::uint32_t backlog = 0;
+};
+
+class Stack {
+ public:
+  // `seed` feeds the generator of what need not be secret (ports, jitter); `counters` must outlive the stack.
+  Stack(const Config& config, const Secrets& secrets, std::uint64_t seed, Counters counters);
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+  ~Stack();
+
+  // --- the link ---
+
+  // The frame is read during the call and not kept. Exactly one counter is raised.
+  void on_frame(ConstBytes frame, const RxInfo& info, Instant now);
+  // Fills up to frames.size() frames with what is due, and returns how many. The only way out for anything.
+  std::size_t poll_transmit(std::span<TxFrame> frames, Instant now);
+  bool wants_transmit(Instant now) const;
+  // The earliest instant at which on_deadline() has work; Instant::never() for none. May be early, is never late.
+  Instant next_deadline() const;
+  void on_deadline(Instant now);
+
+  // --- what the kernel knows ---
+
+  void set_local_addresses(std::span<const IpAddress> addresses);
+  void set_link_mtu(std::uint16_t mtu, Instant now);
+  void set_mac(const MacAddress& mac);
+  // A destination whose next hop is wanted; each is asked once until answered or timed out.
+  std::optional<NextHopQuery> poll_next_hop_query();
+  void on_next_hop(const IpAddress& destination, const NextHop& hop, Instant now);
+  // No route, or the neighbour did not answer: connections in SYN-SENT fail with `reason`, others keep trying until
+  // they time out.
+  void on_no_next_hop(const IpAddress& destination, tcp::Errc reason, Instant now);
+  // Routes, rules or neighbours changed: ask again for whatever is still in use, meanwhile using what was known.
+  void flush_next_hops();
+
+  // --- the user's calls ---
+
+  // `local.address` unspecified: any of our addresses, of both families.
+  Result<ListenerId, Errc> listen(const Endpoint& local, std::uint32_t backlog);
+  // An established connection, or nothing.
+  std::optional<ConnectionId> accept(ListenerId listener);
+  // Resets connections in SYN-RECEIVED and those that nobody accepted (RFC 9293 3.10.4).
+  void close_listener(ListenerId listener, Instant now);
+
+  // The caller chose (and reserved) the local port. Completion: kConnected or kFailed.
+  Result<ConnectionId, Errc> connect(const Endpoint& local, const Endpoint& remote, Instant now);
+
+  // As in tcp::Connection. A stale id reads 0, writes 0 and is otherwise ignored.
+  std::size_t read(ConnectionId id, Bytes to, Instant now);
+  std::size_t write(ConnectionId id, ConstBytes text, Instant now);
+  std::size_t readable_bytes(ConnectionId id) const;
+  bool at_end(ConnectionId id) const;
+  tcp::Errc error(ConnectionId id) const;
+  std::uint8_t readiness(ConnectionId id) const;
+  void shutdown_write(ConnectionId id, Instant now);
+  void shutdown_read(ConnectionId id, Instant now);
+  // After close() or abort() the id is the stack's: no events come for it, and it is freed when TCP is done with it.
+  void close(ConnectionId id, Instant now);
+  void abort(ConnectionId id, Instant now);
+  // Every connection: RST now. For detach --force and for a program that goes away.
+  void abort_all(Instant now);
+  void set_no_delay(ConnectionId id, bool on);
+
+  std::optional<Event> poll_event();
+
+  // --- looking ---
+
+  Endpoint local_endpoint(ConnectionId id) const;
+  Endpoint remote_endpoint(ConnectionId id) const;
+  tcp::Info info(ConnectionId id, Instant now) const;
+  // Connections with that local port, without those in TIME-WAIT.
+  std::uint32_t flows(std::uint16_t local_port) const;
+  // All of them, TIME-WAIT included.
+  std::size_t connections() const;
+  std::vector<ConnectionSummary> list_connections(Instant now) const;
+  std::vector<ListenerSummary> list_listeners() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::stack

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "weir/base/time.h"
+
+namespace weir::tcp {
+
+// What all connections of a stack share; each may change its own options later.
+struct Config {
+  std::uint32_t receive_buffer = 256 * 1024;  // bytes a connection may hold unread, and so the widest window
+  std::uint32_t send_buffer = 256 * 1024;     // bytes a connection may hold unacknowledged and unsent
+  bool window_scale = true;                   // RFC 7323 2
+  bool timestamps = true;                     // RFC 7323 3
+  bool no_delay = false;                      // true: Nagle's algorithm (RFC 1122 4.2.3.4) is off
+
+  Duration initial_rto = Duration::seconds(1);  // RFC 6298 2.1
+  // RFC 6298 2.4 says 1 s "SHOULD"; 200 ms is what Linux and the BSDs have used for two decades, with delayed ACKs of
+  // at most 40 ms on our side: a spurious timeout costs one segment, a second of silence costs a request its deadline.
+  Duration min_rto = Duration::milliseconds(200);
+  Duration max_rto = Duration::seconds(120);
+  Duration delayed_ack = Duration::milliseconds(40);  // RFC 1122 4.2.3.2: at most 500 ms
+  Duration time_wait = Duration::seconds(60);         // 2 MSL with an MSL of 30 s
+  Duration fin_wait_2 = Duration::seconds(60);        // for a connection that its user has closed
+  std::uint8_t syn_retries = 6;                       // about 127 s
+  std::uint8_t syn_ack_retries = 5;                   // about 63 s
+  std::uint8_t retries = 15;                          // of text; RFC 1122 4.2.3.5's R2, at least 100 s
+};
+
+}  // namespace weir::tcp

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "weir/base/time.h"
+#include "weir/tcp/state.h"
+
+namespace weir::tcp {
+
+// What a connection says of itself, in the terms of TCP_INFO. Counts are since its birth.
+struct Info {
+  State state = State::closed;
+  Duration srtt;
+  Duration rttvar;
+  Duration min_rtt;  // zero: not yet measured
+  Duration rto;
+  std::uint32_t cwnd = 0;  // bytes
+  std::uint32_t ssthresh = 0;
+  std::uint32_t send_mss = 0;
+  std::uint32_t receive_mss = 0;     // largest seen
+  std::uint32_t send_window = 0;     // SND.WND, scaled
+  std::uint32_t receive_window = 0;  // RCV.WND, scaled
+  std::uint32_t in_flight = 0;
+  std::uint32_t send_queue = 0;     // bytes written and not acknowledged
+  std::uint32_t receive_queue = 0;  // bytes received and not read
+  std::uint64_t bytes_acked = 0;
+  std::uint64_t bytes_received = 0;
+  std::uint64_t segments_out = 0;
+  std::uint64_t segments_in = 0;
+  std::uint32_t retransmits = 0;  // segments
+  std::uint32_t timeouts = 0;
+  std::uint32_t out_of_order = 0;  // segments
+  std::uint8_t send_scale = 0;
+  std::uint8_t receive_scale = 0;
+  bool timestamps = false;
+  bool window_scaling = false;
+};
+
+}  // namespace weir::tcp
