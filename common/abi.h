@@ -69,7 +69,7 @@ struct weir_config {
   char ifname[16]; /* a label; the interface may have been renamed */
   weir_u32 queues; /* receive queues at attach */
   weir_u32 xdp_mode; /* enum weir_xdp_mode */
-  weir_u8 pad1[48];
+  weir_u8 pad1[56];
 };
 WEIR_ASSERT_SIZE(struct weir_config, 128);
 enum weir_xdp_mode { WEIR_XDP_NATIVE = 1, WEIR_XDP_GENERIC = 2 };

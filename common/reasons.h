@@ -43,6 +43,7 @@
   /* XDP: refused */ \
   X(DROP_MALFORMED,      DROP,  "malformed",         "a header is cut short or contradicts itself") \
   X(DROP_EXT_HEADERS,    DROP,  "ext_headers",       "more IPv6 extension headers than are walked") \
+  X(DROP_VLAN_TAGS,      DROP,  "vlan_tags",         "more VLAN tags than are read: the filter could not judge what they hide") \
   X(DROP_FILTER,         DROP,  "filter_drop",       "a filter rule refused it") \
   X(DROP_ABSENT,         DROP,  "absent",            "no engine, and the steering entry says drop") \
   X(DROP_STALE,          DROP,  "engine_stopped",    "its engine has been silent for over 3 s; TCP recovers when it wakes") \
