@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// What `weir status` shows: one instance, judged at one instant.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weir/control/instance.h"
+#include "weir/control/steer.h"
+
+namespace weir::control {
+
+// By the age of a queue's heartbeat, with the thresholds that XDP uses.
+enum class EngineState : std::uint8_t {
+  absent,  // none, or it left in good order
+  alive,
+  silent,   // older than WEIR_SYN_STALE_NS: new connections go to the kernel
+  stopped,  // older than WEIR_FLOW_STALE_NS: its flows' frames are dropped, if it still has a socket
+};
+const char* engine_state_name(EngineState s);
+
+EngineState engine_state(const weir_heartbeat& heartbeat, Instant now);
+// Some queue's engine is alive or silent: its flows count as live.
+bool any_engine(const xdp::Maps& maps, Instant now);
+
+struct QueueStatus {
+  std::uint32_t queue = 0;
+  EngineState engine = EngineState::absent;
+  std::uint32_t pid = 0;  // in the engine's own pid namespace
+  bool zero_copy = false;
+  Duration heartbeat_age;  // zero where absent
+  Duration uptime;         // likewise
+  Duration loop_lag;
+};
+
+struct Status {
+  std::string interface;
+  std::uint32_t ifindex = 0;
+  std::uint64_t netns_cookie = 0;
+  std::uint32_t abi = 0;
+  weir_xdp_mode mode = WEIR_XDP_NATIVE;
+  std::uint32_t program_id = 0;
+  bool attached = false;  // the link is there; false: the pins remain, but the program is gone
+  bool bypass_firewall = false;
+  bool partial_checksums = false;
+  bool detaching = false;
+  MacAddress mac;
+  std::vector<IpAddress> addresses;  // that count as local
+  std::vector<QueueStatus> queues;   // one for each queue of the interface
+  std::vector<SteerEntry> steered;   // operators' and reserved ones
+  std::uint32_t rules = 0;           // of the filter
+  std::uint64_t live_flows = 0;      // 0 where no engine is there to have them
+};
+
+// Reads only; needs no lock.
+Outcome<Status> read_status(const Instance& instance, Instant now);
+
+// CLOCK_MONOTONIC.
+Instant monotonic_now();
+
+}  // namespace weir::control

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+// Typed access to the maps of one attached interface (common/abi.h says what they mean).
+//
+// Arrays that are mapped (config, heartbeats, steer, engine_counters) are memory: reading is a load, writing a store,
+// no privilege needed once mapped. Hash maps, per-CPU arrays, the filter tables and the secrets go by system call.
+//
+// The views are as thread-safe as memory is: single words, by load()/store() below. Who may write what stands in abi.h;
+// tools hold control::Lock while they write.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "weir/base/ip_address.h"
+#include "weir/common/abi.h"
+#include "weir/common/reasons.h"
+#include "weir/xdp/error.h"
+#include "weir/xdp/fd.h"
+
+namespace weir::xdp {
+
+enum class MapId : std::uint8_t {
+  config,
+  heartbeats,
+  local_addrs,
+  steer_index,
+  steer,
+  steer_counters,
+  counters,
+  rule_counters,
+  engine_counters,
+  filter,
+  fragments,
+  secrets,
+  xsks,
+};
+inline constexpr std::size_t kMapCount = 13;
+const char* map_name(MapId id);
+
+// Descriptors by MapId; -1 where a map is not at hand.
+using MapFds = std::array<int, kMapCount>;
+
+// Words that several processes share.
+template <class T>
+T load(const T& word) {
+  return std::atomic_ref<T>(const_cast<T&>(word)).load(std::memory_order_acquire);
+}
+template <class T>
+void store(T& word, T value) {
+  std::atomic_ref<T>(word).store(value, std::memory_order_release);
+}
+template <class T>
+T fetch_or(T& word, T bits) {
+  return std::atomic_ref<T>(word).fetch_or(bits, std::memory_order_acq_rel);
+}
+template <class T>
+T fetch_and(T& word, T bits) {
+  return std::atomic_ref<T>(word).fetch_and(bits, std::memory_order_acq_rel);
+}
+template <class T>
+T fetch_add(T& word, T n) {
+  return std::atomic_ref<T>(word).fetch_add(n, std::memory_order_acq_rel);
+}
+
+class Maps {
+ public:
+  // Opens the maps pinned in `directory`. Refuses those of another ABI version by name, with code EPROTO.
+  static Outcome<Maps> open(const std::string& directory);
+  // Takes the descriptors (all but secrets and fragments must be there).
+  static Outcome<Maps> adopt(const MapFds& fds);
+  Maps(Maps&&) noexcept;
+  Maps& operator=(Maps&&) noexcept;
+  ~Maps();
+
+  weir_config& config() const;
+  std::span<weir_heartbeat, WEIR_MAX_QUEUES> heartbeats() const;
+  std::span<weir_steer, WEIR_MAX_STEER> steer() const;
+  std::span<weir_engine_counters, WEIR_MAX_QUEUES> engine_counters() const;
+
+  Outcome<std::vector<IpAddress>> local_addresses() const;
+  // Makes the map hold exactly these; additions come before removals.
+  Outcome<void> set_local_addresses(std::span<const IpAddress> addresses) const;
+
+  // `port` in host order. Nothing where the port is not steered.
+  std::optional<std::uint32_t> find_steer(std::uint8_t protocol, std::uint16_t port) const;
+  Outcome<void> publish_steer(std::uint8_t protocol, std::uint16_t port, std::uint32_t index) const;
+  Outcome<void> withdraw_steer(std::uint8_t protocol, std::uint16_t port) const;
+
+  // Sums over the CPUs.
+  Outcome<std::vector<weir_counter>> counters() const;        // WEIR_REASON_COUNT entries
+  Outcome<std::vector<weir_counter>> steer_counters() const;  // WEIR_MAX_STEER entries
+  Outcome<std::vector<weir_counter>> rule_counters() const;   // 2 * WEIR_MAX_RULES entries
+  Outcome<void> clear_rule_counter(std::uint32_t index) const;
+  Outcome<void> clear_steer_counter(std::uint32_t index) const;
+
+  Outcome<weir_filter> read_filter(std::uint32_t table) const;
+  Outcome<void> write_filter(std::uint32_t table, const weir_filter& filter) const;
+
+  // EPERM or ENOENT where the reader is not allowed to have them.
+  Outcome<weir_secrets> secrets() const;
+  Outcome<void> set_secrets(const weir_secrets& secrets) const;
+
+  // The socket takes the queue's frames from here on. It leaves the map by itself when it is closed.
+  Outcome<void> set_xsk(std::uint32_t queue, int socket_fd) const;
+  Outcome<void> clear_xsk(std::uint32_t queue) const;
+
+  // The descriptors stay this object's.
+  MapFds fds() const;
+  // The same for exec: close-on-exec is cleared.
+  MapFds pass_on();
+
+ private:
+  struct State;
+  explicit Maps(std::unique_ptr<State> state);
+  std::unique_ptr<State> s_;
+};
+
+// Waits until every run of an XDP program that began before the call has ended (an RCU grace period), so that what such
+// a run could still be reading may be written again. By membarrier(MEMBARRIER_CMD_GLOBAL), which is synchronize_rcu();
+// where nohz_full forbids that, by an update of a map of maps, which waits likewise. Takes some milliseconds.
+Outcome<void> synchronize_programs();
+
+}  // namespace weir::xdp
