@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The XDP program: one frame, one reason, one counted exit.
+ *
+ * parse -> guard -> filter -> steer -> hash. Each stage either settles the frame by a reason of weir/common/reasons.h
+ * or leaves it to the next; the verdict follows from the reason. Stages read packet bytes only through parse.h.
+ *
+ * SEC("xdp") without frags: a multi-buffer frame would end its first buffer inside the headers' bounds, and the engine
+ * takes one chunk a frame. Drivers therefore refuse an MTU beyond one buffer at attach.
+ *
+ * The licence is what the kernel demands of a program that uses bpf_skc_lookup_tcp's kin.
+ */
+#include "filter.h"
+#include "guard.h"
+#include "hash.h"
+#include "steer.h"
+
+const char LICENSE[] SEC("license") = "GPL";
+
+_Static_assert(WEIR_R_STEER_ICMP < 64, "the XDP program's reasons come first, and fit a word");
+#define WEIR_BIT_IF(id, verdict, wanted) \
+  (WEIR_V_##verdict == (wanted) && WEIR_R_##id < 64 ? 1ULL << (WEIR_R_##id & 63) : 0)
+static __always_inline int is_drop(__u32 reason) {
+#define WEIR_X(id, verdict, name, text) | WEIR_BIT_IF(id, verdict, WEIR_V_DROP)
+  return ((0ULL WEIR_REASONS(WEIR_X)) >> (reason & 63)) & 1;
+#undef WEIR_X
+}
+static __always_inline int is_steer(__u32 reason) {
+#define WEIR_X(id, verdict, name, text) | WEIR_BIT_IF(id, verdict, WEIR_V_STEER)
+  return ((0ULL WEIR_REASONS(WEIR_X)) >> (reason & 63)) & 1;
+#undef WEIR_X
+}
+
+static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p, __u32 length) {
+  int reason = parse(ctx, p);
+  if (reason != NEXT_STAGE) return reason;
+
+  enum guarded guarded = guard(p);
+  if (guarded == GUARD_INFRA) return WEIR_R_PASS_INFRA;
+  if (guarded == GUARD_FLOW_ERROR) return steer_error(ctx, cfg, p);
+
+  reason = filter_packet(p, *(volatile __u32*)&cfg->filter_selector, length);
+  if (reason != NEXT_STAGE) return reason;
+  return steer_packet(ctx, cfg, p);
+}
+
+/* To the queue's socket; where there is none, to whom the entry gives it. Returns the reason that is final. */
+static __always_inline int hand_over(struct xdp_md* ctx, const struct weir_config* cfg, const struct packet* p,
+                                     int reason) {
+  write_metadata(ctx, cfg, p, reason);
+  if (bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS) == XDP_REDIRECT) return reason;
+  struct weir_steer* entry = bpf_map_lookup_elem(&steer, &p->steer);
+  if (entry && (reason == WEIR_R_STEER_SYN || reason == WEIR_R_STEER_DATAGRAM))
+    return when_absent(entry, WEIR_R_PASS_NO_SOCKET);
+  return WEIR_R_PASS_NO_SOCKET;
+}
+
+/* What a settled frame leaves behind for those that come after it. */
+static __always_inline void remember(const struct packet* p, int reason) {
+  if (p->fragment == FRAGMENT_FIRST) {
+    struct weir_fragment_key key = fragment_key(p);
+    if (is_steer(reason))
+      bpf_map_update_elem(&fragments, &key, &p->steer, BPF_ANY);
+    else
+      /* Identifications recur: what an older packet left must not draw this one's fragments to the engine. */
+      bpf_map_delete_elem(&fragments, &key);
+  }
+  if (is_bare_syn(p) && !is_steer(reason) && !is_drop(reason)) {
+    struct weir_steer* entry = bpf_map_lookup_elem(&steer, &p->steer);
+    if (entry) __sync_fetch_and_add(&entry->syns_to_kernel, 1);
+  }
+}
+
+SEC("xdp")
+int weir_xdp(struct xdp_md* ctx) {
+  struct packet p = {.steer = NO_STEER};
+  __u32 zero = 0;
+  __u32 length = ctx->data_end - ctx->data;
+  const struct weir_config* cfg = bpf_map_lookup_elem(&config, &zero);
+  if (!cfg) return XDP_PASS; /* an array's first entry: never, but the verifier cannot know */
+
+  int reason = judge(ctx, cfg, &p, length);
+  int action = is_drop(reason) ? XDP_DROP : XDP_PASS;
+  if (is_steer(reason)) {
+    reason = hand_over(ctx, cfg, &p, reason);
+    action = is_steer(reason) ? XDP_REDIRECT : is_drop(reason) ? XDP_DROP : XDP_PASS;
+  }
+  remember(&p, reason);
+  if (action == XDP_REDIRECT) count(&steer_counters, p.steer, length);
+  count(&counters, reason, length);
+  return action;
+}
