@@ -53,8 +53,8 @@ std::optional<Ipv6Extensions> walk_ipv6_extensions(IpProtocol first, ConstBytes 
 class Ipv6View {
  public:
   // `packet` may be longer than the packet, not shorter. Refuses: another version, a payload length over what is
-  // there, a source or destination of the form ::ffff:a.b.c.d (RFC 4942 2.2: it would pass for an IPv4 peer), what
-  // walk_ipv6_extensions() refuses, a fragment that would end beyond 65,535 bytes.
+  // there, a source or destination of the form ::ffff:a.b.c.d (RFC 4942 2.2: it would pass for an IPv4 peer), and what
+  // walk_ipv6_extensions() refuses. A packet that is well formed and yet not to be processed says so in disposition().
   static std::optional<Ipv6View> parse(ConstBytes packet);
 
   IpAddress src() const { return IpAddress::v6(bytes_.data() + 8); }
