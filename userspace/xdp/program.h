@@ -39,17 +39,25 @@ struct LinkFacts {
 
 std::string pin_directory(std::uint64_t netns_cookie, std::uint32_t ifindex);
 
-// Mounts the BPF file system at /sys/fs/bpf where it is not mounted, and makes WEIR_PIN_ROOT.
+// Mounts the BPF file system at /sys/fs/bpf where it is not mounted, and makes WEIR_PIN_ROOT. Refuses to mount it in a
+// mount namespace of its own (`ip netns exec`), where the pins would be nobody else's.
 Outcome<void> prepare_bpffs();
+// An error where the BPF file system is out of sight, so that "not attached" is not said of what merely cannot be seen.
+Outcome<void> require_bpffs();
+
+struct AttachOutcome {
+  weir_xdp_mode mode = WEIR_XDP_NATIVE;
+  std::string native_refusal;  // why it is not native, where it was tried
+};
 
 // A loaded program on its way to an interface. Whatever was pinned by it and not kept() is removed by the destructor,
 // so a failure on the way leaves nothing.
 class Program {
  public:
-  // Loads with maps of its own.
-  static Outcome<Program> load();
+  // Loads with maps of its own. `log`, where given, gets what libbpf and the verifier said.
+  static Outcome<Program> load(std::string* log = nullptr);
   // Loads with the maps pinned in `directory`; those must have this ABI.
-  static Outcome<Program> load_with_maps_of(const std::string& directory);
+  static Outcome<Program> load_with_maps_of(const std::string& directory, std::string* log = nullptr);
   Program(Program&&) noexcept;
   Program& operator=(Program&&) noexcept;
   ~Program();
@@ -60,8 +68,8 @@ class Program {
 
   // Pins the maps in `directory`, which must not exist.
   Outcome<void> pin_maps(const std::string& directory);
-  // Attaches and pins the link in the directory of pin_maps(). Returns the mode that came about.
-  Outcome<weir_xdp_mode> attach(std::uint32_t ifindex, AttachMode mode);
+  // Attaches and pins the link in the directory of pin_maps().
+  Outcome<AttachOutcome> attach(std::uint32_t ifindex, AttachMode mode);
   // Puts this program in the place of the one that the link pinned in `directory` holds; no frame is missed.
   Outcome<void> replace(const std::string& directory);
   // From here on the pins stay.

@@ -107,6 +107,8 @@ class Umem {
   std::size_t size() const { return std::size_t{frames_} * chunk_size_; }
   // The descriptor stays this object's.
   UmemFds fds() const { return {memfd_.get(), frames_, chunk_size_, headroom_}; }
+  // In a fork's child: closes the descriptor and forgets the mapping, which is not there.
+  void abandon();
 
  private:
   friend class UmemFrame;

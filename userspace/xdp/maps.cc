@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT
+#include "weir/xdp/maps.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace weir::xdp {
+namespace {
+
+constexpr std::array<const char*, kMapCount> kNames = {
+    "config",         "heartbeats", "local_addrs",   "steer_index",     "steer",
+    "steer_counters", "counters",   "rule_counters", "engine_counters", "filter",
+    "fragments",      "secrets",    "xsks"};
+// What the ABI version promises of each: checked, so that a value is never read into memory of another size.
+constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
+    sizeof(weir_config),  sizeof(weir_heartbeat), sizeof(weir_u32),
+    sizeof(weir_u32),     sizeof(weir_steer),     sizeof(weir_counter),
+    sizeof(weir_counter), sizeof(weir_counter),   sizeof(weir_engine_counters),
+    sizeof(weir_filter),  sizeof(weir_u32),       sizeof(weir_secrets),
+    sizeof(weir_u32)};
+
+constexpr std::size_t at(MapId id) { return static_cast<std::size_t>(id); }
+// Those that only root's tools need, or that nothing reads by descriptor.
+bool is_optional(MapId id) { return id == MapId::secrets || id == MapId::fragments; }
+
+weir_steer_key steer_key(std::uint8_t protocol, std::uint16_t port) { return {protocol, 0, to_be16(port)}; }
+
+weir_addr to_map(const IpAddress& a) {
+  weir_addr out{};
+  std::memcpy(out.bytes, a.data(), sizeof out.bytes);
+  return out;
+}
+
+std::size_t page_rounded(std::size_t n) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return (n + page - 1) / page * page;
+}
+
+Outcome<void> check_abi(int config_fd, const std::string& where) {
+  bpf_map_info info{};
+  std::uint32_t length = sizeof info;
+  if (bpf_obj_get_info_by_fd(config_fd, &info, &length) != 0)
+    return Err(system_error(errno, "reading the maps at " + where));
+  std::vector<std::byte> value(std::max<std::size_t>(info.value_size, sizeof(std::uint32_t)));
+  const std::uint32_t key = 0;
+  if (bpf_map_lookup_elem(config_fd, &key, value.data()) != 0)
+    return Err(system_error(errno, "reading the configuration at " + where));
+  std::uint32_t version = 0;
+  std::memcpy(&version, value.data(), sizeof version);
+  if (version != WEIR_ABI_VERSION)
+    return fail("maps at " + where + " have ABI " + std::to_string(version) + ", this weir speaks " +
+                    std::to_string(WEIR_ABI_VERSION) + ": detach with the weir that attached them",
+                EPROTO);
+  return {};
+}
+
+}  // namespace
+
+const char* map_name(MapId id) { return kNames[at(id)]; }
+
+struct Maps::State {
+  struct View {
+    void* memory = nullptr;
+    std::size_t length = 0;
+  };
+  ~State() {
+    for (const View& v : {config, heartbeats, steer, engine_counters})
+      if (v.memory != nullptr) munmap(v.memory, v.length);
+  }
+  int fd(MapId id) const { return fds[at(id)].get(); }
+
+  Outcome<void> check_layout(const std::string& where) const {
+    for (std::size_t i = 0; i < kMapCount; ++i) {
+      if (!fds[i]) continue;
+      bpf_map_info info{};
+      std::uint32_t length = sizeof info;
+      if (bpf_obj_get_info_by_fd(fds[i].get(), &info, &length) != 0)
+        return Err(system_error(errno, std::string("reading map ") + kNames[i] + " at " + where));
+      if (info.value_size != kValueSizes[i])
+        return fail(std::string("map ") + kNames[i] + " at " + where + " has values of " +
+                        std::to_string(info.value_size) + " octets, not " + std::to_string(kValueSizes[i]) +
+                        ": it is not of this weir; detach with the weir that attached it",
+                    EPROTO);
+    }
+    return {};
+  }
+
+  Outcome<void> view(MapId id, std::size_t length, View& out) const {
+    const std::size_t rounded = page_rounded(length);
+    void* p = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, fd(id), 0);
+    if (p == MAP_FAILED) return Err(system_error(errno, std::string("mapping ") + map_name(id)));
+    out = {p, rounded};
+    return {};
+  }
+
+  Outcome<void> map_views() {
+    if (auto r = view(MapId::config, sizeof(weir_config), config); !r) return r;
+    if (auto r = view(MapId::heartbeats, sizeof(weir_heartbeat) * WEIR_MAX_QUEUES, heartbeats); !r) return r;
+    if (auto r = view(MapId::steer, sizeof(weir_steer) * WEIR_MAX_STEER, steer); !r) return r;
+    return view(MapId::engine_counters, sizeof(weir_engine_counters) * WEIR_MAX_QUEUES, engine_counters);
+  }
+
+  Outcome<std::vector<weir_counter>> sums(MapId id, std::uint32_t entries) const;
+  Outcome<void> clear(MapId id, std::uint32_t index) const;
+
+  std::array<Fd, kMapCount> fds;
+  View config, heartbeats, steer, engine_counters;
+};
+
+Maps::Maps(std::unique_ptr<State> state) : s_(std::move(state)) {}
+Maps::Maps(Maps&&) noexcept = default;
+Maps& Maps::operator=(Maps&&) noexcept = default;
+Maps::~Maps() = default;
+
+Outcome<Maps> Maps::open(const std::string& directory) {
+  auto state = std::make_unique<State>();
+  auto open_one = [&](MapId id) -> int {
+    state->fds[at(id)] = Fd(bpf_obj_get((directory + "/" + map_name(id)).c_str()));
+    return state->fds[at(id)] ? 0 : errno;
+  };
+  auto failed = [&](MapId id, int code) {
+    return Err(system_error(code, "opening " + directory + "/" + map_name(id),
+                            code == ENOENT                    ? "weir is not attached there"
+                            : code == EPERM || code == EACCES ? "run it as root"
+                                                              : ""));
+  };
+  // The version first: another ABI may lack the maps that this one knows.
+  if (const int code = open_one(MapId::config)) return failed(MapId::config, code);
+  if (auto r = check_abi(state->fd(MapId::config), directory); !r) return Err(r.error());
+  for (std::size_t i = 0; i < kMapCount; ++i) {
+    const auto id = static_cast<MapId>(i);
+    if (id == MapId::config) continue;
+    if (const int code = open_one(id); code != 0 && !is_optional(id)) return failed(id, code);
+  }
+  if (auto r = state->check_layout(directory); !r) return Err(r.error());
+  if (auto r = state->map_views(); !r) return Err(r.error());
+  return Maps(std::move(state));
+}
+
+Outcome<Maps> Maps::adopt(const MapFds& fds) {
+  auto state = std::make_unique<State>();
+  for (std::size_t i = 0; i < kMapCount; ++i) {
+    state->fds[i] = Fd(fds[i]);
+    if (fds[i] < 0 && !is_optional(static_cast<MapId>(i)))
+      return fail(std::string("map ") + kNames[i] + " was not handed over: start this program by `weir run`", EBADF);
+  }
+  if (auto r = state->map_views(); !r) return Err(r.error());
+  const auto* config = static_cast<const weir_config*>(state->config.memory);
+  if (config->abi_version != WEIR_ABI_VERSION)
+    return fail("the maps handed over have ABI " + std::to_string(config->abi_version) + ", this weir speaks " +
+                    std::to_string(WEIR_ABI_VERSION) + ": use one version of weir for both",
+                EPROTO);
+  return Maps(std::move(state));
+}
+
+weir_config& Maps::config() const { return *static_cast<weir_config*>(s_->config.memory); }
+std::span<weir_heartbeat, WEIR_MAX_QUEUES> Maps::heartbeats() const {
+  return std::span<weir_heartbeat, WEIR_MAX_QUEUES>(static_cast<weir_heartbeat*>(s_->heartbeats.memory),
+                                                    WEIR_MAX_QUEUES);
+}
+std::span<weir_steer, WEIR_MAX_STEER> Maps::steer() const {
+  return std::span<weir_steer, WEIR_MAX_STEER>(static_cast<weir_steer*>(s_->steer.memory), WEIR_MAX_STEER);
+}
+std::span<weir_engine_counters, WEIR_MAX_QUEUES> Maps::engine_counters() const {
+  return std::span<weir_engine_counters, WEIR_MAX_QUEUES>(
+      static_cast<weir_engine_counters*>(s_->engine_counters.memory), WEIR_MAX_QUEUES);
+}
+
+Outcome<std::vector<IpAddress>> Maps::local_addresses() const {
+  const int fd = s_->fd(MapId::local_addrs);
+  std::vector<IpAddress> out;
+  weir_addr key{};
+  weir_addr next{};
+  for (const void* previous = nullptr; bpf_map_get_next_key(fd, previous, &next) == 0; previous = &key) {
+    key = next;
+    out.push_back(IpAddress::v6(reinterpret_cast<const std::byte*>(key.bytes)));
+    // A key deleted under us restarts the walk: the map's capacity bounds it.
+    if (out.size() > WEIR_MAX_LOCAL_ADDRS) break;
+  }
+  if (errno != ENOENT && errno != 0 && out.empty()) return Err(system_error(errno, "reading the local addresses"));
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+Outcome<void> Maps::set_local_addresses(std::span<const IpAddress> addresses) const {
+  const int fd = s_->fd(MapId::local_addrs);
+  auto present = local_addresses();
+  if (!present) return Err(present.error());
+  const weir_u32 one = 1;
+  for (const IpAddress& a : addresses) {
+    const weir_addr key = to_map(a);
+    if (bpf_map_update_elem(fd, &key, &one, BPF_ANY) != 0)
+      return Err(system_error(
+          errno, "adding local address " + a.to_string(),
+          errno == E2BIG ? "an interface may have " + std::to_string(WEIR_MAX_LOCAL_ADDRS) + " of them" : ""));
+  }
+  for (const IpAddress& a : *present) {
+    if (std::find(addresses.begin(), addresses.end(), a) != addresses.end()) continue;
+    const weir_addr key = to_map(a);
+    if (bpf_map_delete_elem(fd, &key) != 0 && errno != ENOENT)
+      return Err(system_error(errno, "removing local address " + a.to_string()));
+  }
+  return {};
+}
+
+std::optional<std::uint32_t> Maps::find_steer(std::uint8_t protocol, std::uint16_t port) const {
+  const weir_steer_key key = steer_key(protocol, port);
+  std::uint32_t index = 0;
+  if (bpf_map_lookup_elem(s_->fd(MapId::steer_index), &key, &index) != 0 || index >= WEIR_MAX_STEER) return {};
+  return index;
+}
+
+Outcome<void> Maps::publish_steer(std::uint8_t protocol, std::uint16_t port, std::uint32_t index) const {
+  const weir_steer_key key = steer_key(protocol, port);
+  if (bpf_map_update_elem(s_->fd(MapId::steer_index), &key, &index, BPF_ANY) != 0)
+    return Err(system_error(errno, "steering port " + std::to_string(port)));
+  return {};
+}
+
+Outcome<void> Maps::withdraw_steer(std::uint8_t protocol, std::uint16_t port) const {
+  const weir_steer_key key = steer_key(protocol, port);
+  if (bpf_map_delete_elem(s_->fd(MapId::steer_index), &key) != 0 && errno != ENOENT)
+    return Err(system_error(errno, "no longer steering port " + std::to_string(port)));
+  return {};
+}
+
+Outcome<std::vector<weir_counter>> Maps::State::sums(MapId id, std::uint32_t entries) const {
+  const int cpus = libbpf_num_possible_cpus();
+  if (cpus < 1) return fail("counting the CPUs failed: is /sys mounted?", -cpus);
+  std::vector<weir_counter> per_cpu(static_cast<std::size_t>(cpus));
+  std::vector<weir_counter> out(entries);
+  for (std::uint32_t i = 0; i < entries; ++i) {
+    if (bpf_map_lookup_elem(fd(id), &i, per_cpu.data()) != 0)
+      return Err(system_error(errno, std::string("reading ") + map_name(id)));
+    for (const weir_counter& c : per_cpu) {
+      out[i].packets += c.packets;
+      out[i].bytes += c.bytes;
+    }
+  }
+  return out;
+}
+
+Outcome<void> Maps::State::clear(MapId id, std::uint32_t index) const {
+  const int cpus = libbpf_num_possible_cpus();
+  if (cpus < 1) return fail("counting the CPUs failed: is /sys mounted?", -cpus);
+  const std::vector<weir_counter> zero(static_cast<std::size_t>(cpus));
+  if (bpf_map_update_elem(fd(id), &index, zero.data(), BPF_ANY) != 0)
+    return Err(system_error(errno, std::string("clearing an entry of ") + map_name(id)));
+  return {};
+}
+
+Outcome<std::vector<weir_counter>> Maps::counters() const { return s_->sums(MapId::counters, WEIR_REASON_COUNT); }
+Outcome<std::vector<weir_counter>> Maps::steer_counters() const {
+  return s_->sums(MapId::steer_counters, WEIR_MAX_STEER);
+}
+Outcome<std::vector<weir_counter>> Maps::rule_counters() const {
+  return s_->sums(MapId::rule_counters, 2 * WEIR_MAX_RULES);
+}
+Outcome<void> Maps::clear_rule_counter(std::uint32_t index) const { return s_->clear(MapId::rule_counters, index); }
+Outcome<void> Maps::clear_steer_counter(std::uint32_t index) const { return s_->clear(MapId::steer_counters, index); }
+
+Outcome<weir_filter> Maps::read_filter(std::uint32_t table) const {
+  weir_filter filter{};
+  if (bpf_map_lookup_elem(s_->fd(MapId::filter), &table, &filter) != 0)
+    return Err(system_error(errno, "reading the filter"));
+  if (filter.count > WEIR_MAX_RULES) return fail("the filter table is damaged: flush it (weir filter flush)", EPROTO);
+  return filter;
+}
+
+Outcome<void> Maps::write_filter(std::uint32_t table, const weir_filter& filter) const {
+  if (bpf_map_update_elem(s_->fd(MapId::filter), &table, &filter, BPF_ANY) != 0)
+    return Err(system_error(errno, "writing the filter"));
+  return {};
+}
+
+Outcome<weir_secrets> Maps::secrets() const {
+  if (s_->fd(MapId::secrets) < 0) return fail("the secrets of this interface are root's: run it as root", EPERM);
+  weir_secrets out{};
+  const std::uint32_t key = 0;
+  if (bpf_map_lookup_elem(s_->fd(MapId::secrets), &key, &out) != 0)
+    return Err(system_error(errno, "reading the secrets"));
+  return out;
+}
+
+Outcome<void> Maps::set_secrets(const weir_secrets& secrets) const {
+  const std::uint32_t key = 0;
+  if (bpf_map_update_elem(s_->fd(MapId::secrets), &key, &secrets, BPF_ANY) != 0)
+    return Err(system_error(errno, "writing the secrets"));
+  return {};
+}
+
+Outcome<void> Maps::set_xsk(std::uint32_t queue, int socket_fd) const {
+  const auto fd = static_cast<std::uint32_t>(socket_fd);
+  if (bpf_map_update_elem(s_->fd(MapId::xsks), &queue, &fd, BPF_ANY) != 0)
+    return Err(
+        system_error(errno, "giving queue " + std::to_string(queue) + " to its socket",
+                     errno == EPERM ? "this kernel wants CAP_BPF for it: run it as root, or under `weir run`" : ""));
+  return {};
+}
+
+Outcome<void> Maps::clear_xsk(std::uint32_t queue) const {
+  if (bpf_map_delete_elem(s_->fd(MapId::xsks), &queue) != 0 && errno != ENOENT)
+    return Err(system_error(errno, "taking queue " + std::to_string(queue) + " from its socket"));
+  return {};
+}
+
+MapFds Maps::fds() const {
+  MapFds out{};
+  for (std::size_t i = 0; i < kMapCount; ++i) out[i] = s_->fds[i].get();
+  return out;
+}
+
+MapFds Maps::pass_on() {
+  const MapFds out = fds();
+  for (const int fd : out)
+    if (fd >= 0) fcntl(fd, F_SETFD, 0);
+  return out;
+}
+
+Outcome<void> synchronize_programs() {
+  if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0) return {};
+  const Fd inner(bpf_map_create(BPF_MAP_TYPE_ARRAY, "weir_sync_in", 4, 4, 1, nullptr));
+  if (!inner) return Err(system_error(errno, "waiting for running programs to end"));
+  LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = static_cast<std::uint32_t>(inner.get()));
+  const Fd outer(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "weir_sync_out", 4, 4, 1, &options));
+  if (!outer) return Err(system_error(errno, "waiting for running programs to end"));
+  const std::uint32_t key = 0;
+  const int value = inner.get();
+  if (bpf_map_update_elem(outer.get(), &key, &value, BPF_ANY) != 0)
+    return Err(system_error(errno, "waiting for running programs to end"));
+  return {};
+}
+
+}  // namespace weir::xdp
