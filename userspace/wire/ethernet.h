@@ -42,8 +42,8 @@ class EthernetView {
 };
 
 struct EthernetHeader {
-  MacAddress dst;
-  MacAddress src;
+  MacAddress dst{};
+  MacAddress src{};
   EtherType ethertype = EtherType::ipv4;
 
   // `to` holds at least kEthernetHeaderSize bytes.

@@ -27,8 +27,8 @@ enum class IcmpKind : std::uint8_t {
 
 // The start of the packet that an error is about: one that we are said to have sent.
 struct QuotedPacket {
-  IpAddress src;
-  IpAddress dst;
+  IpAddress src{};
+  IpAddress dst{};
   IpProtocol protocol = IpProtocol::none;
   // TCP and UDP alone; RFC 792 and RFC 4443 promise the first 8 bytes, which hold these.
   std::uint16_t src_port = 0;

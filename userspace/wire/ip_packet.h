@@ -62,8 +62,8 @@ class IpPacketView {
 
 // A header of the family of its addresses, without options or extension headers.
 struct IpHeader {
-  IpAddress src;  // of the same family as dst
-  IpAddress dst;
+  IpAddress src{};  // of the same family as dst
+  IpAddress dst{};
   IpProtocol protocol = IpProtocol::tcp;
   std::uint8_t ttl = 64;
   std::uint8_t dscp = 0;

@@ -63,8 +63,8 @@ class Ipv4View {
 
 // A header without options.
 struct Ipv4Header {
-  IpAddress src;
-  IpAddress dst;
+  IpAddress src{};
+  IpAddress dst{};
   IpProtocol protocol = IpProtocol::tcp;
   std::uint8_t ttl = 64;
   std::uint8_t dscp = 0;

@@ -35,7 +35,7 @@ struct Ipv6Disposition {
 struct Ipv6Extensions {
   IpProtocol protocol = IpProtocol::none;  // of what is at `payload_offset`
   std::size_t payload_offset = 0;          // bytes from the start of the bytes walked
-  std::optional<FragmentInfo> fragment;    // the fragment header's, also of an atomic fragment (offset 0, no more)
+  std::optional<FragmentInfo> fragment{};  // the fragment header's, also of an atomic fragment (offset 0, no more)
   std::size_t fragment_header_offset = 0;  // where `fragment` is set
   bool routing_type_0 = false;             // RFC 5095: deprecated; with segments left `disposition` refuses it
   Ipv6Disposition disposition;
@@ -91,8 +91,8 @@ class Ipv6View {
 
 // A header without extension headers.
 struct Ipv6Header {
-  IpAddress src;
-  IpAddress dst;
+  IpAddress src{};
+  IpAddress dst{};
   IpProtocol next_header = IpProtocol::tcp;
   std::uint8_t hop_limit = 64;
   std::uint8_t dscp = 0;
@@ -107,7 +107,7 @@ struct Ipv6Header {
 // RFC 8200 4.5.
 struct Ipv6FragmentHeader {
   IpProtocol next_header = IpProtocol::tcp;
-  FragmentInfo fragment;
+  FragmentInfo fragment{};
 
   // `to` holds at least kIpv6FragmentHeaderSize bytes.
   void write(Bytes to) const;

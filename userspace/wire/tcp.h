@@ -87,16 +87,16 @@ struct SackBlock {
 };
 
 struct TcpOptions {
-  std::optional<std::uint16_t> mss;
-  std::optional<std::uint8_t> window_scale;  // 0..14
+  std::optional<std::uint16_t> mss{};
+  std::optional<std::uint8_t> window_scale{};  // 0..14
   bool sack_permitted = false;
-  std::optional<TcpTimestamps> timestamps;
+  std::optional<TcpTimestamps> timestamps{};
   std::array<SackBlock, kTcpMaxSackBlocks> sack{};
   std::uint8_t sack_count = 0;
   // RFC 7413 4.1.1. Empty: a request for one. Refers to memory of whoever filled this in; after parsing, to the
   // segment.
-  std::optional<ConstBytes> fast_open;
-  std::optional<std::uint16_t> user_timeout;  // RFC 5482 3: the high bit says minutes, else seconds
+  std::optional<ConstBytes> fast_open{};
+  std::optional<std::uint16_t> user_timeout{};  // RFC 5482 3: the high bit says minutes, else seconds
 
   std::span<const SackBlock> sack_blocks() const { return {sack.data(), sack_count}; }
   // False where there are four already.
@@ -148,14 +148,14 @@ struct TcpHeader {
   std::uint16_t dst_port = 0;
   std::uint32_t seq = 0;
   std::uint32_t ack = 0;
-  TcpFlags flags;
-  WireWindow window;
+  TcpFlags flags{};
+  WireWindow window{};
   std::uint16_t urgent = 0;
   // Written in Linux's order, so that a SYN of ours looks like one of the host's: MSS; SACK-permitted and timestamps;
   // window scale; SACK blocks; Fast Open; user timeout. Padded with NOPs before, not with END after. SACK blocks that
   // do not fit into 40 bytes with the others are left out from the end, and then a Fast Open cookie or user timeout
   // that does not.
-  TcpOptions options;
+  TcpOptions options{};
 
   // Header with options: 20..60 bytes, a multiple of 4.
   std::size_t size() const;
