@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT
+#include "xdp_test.h"
+
+#include <bpf/bpf.h>
+#include <linux/if_xdp.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+namespace weir::bpf_test {
+namespace {
+
+struct Reason {
+  const char* id;
+  weir_verdict verdict;
+};
+constexpr Reason kReasons[] = {
+#define WEIR_X(id, verdict, name, text) {#id, WEIR_V_##verdict},
+    WEIR_REASONS(WEIR_X)
+#undef WEIR_X
+};
+
+constexpr std::size_t kFrameRoom = 4096;
+
+std::uint64_t monotonic_ns() {
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<std::uint64_t>(t.tv_sec) * kSecond + static_cast<std::uint64_t>(t.tv_nsec);
+}
+
+// One namespace a process: parallel test processes share nothing, and it goes with the process.
+bool enter_own_namespace() {
+  static const bool entered = unshare(CLONE_NEWNET) == 0 && ip("link set lo up");
+  return entered;
+}
+
+int no_libbpf_output(libbpf_print_level level, const char* format, va_list arguments) {
+  return level == LIBBPF_WARN && std::getenv("WEIR_VERBOSE") ? vfprintf(stderr, format, arguments) : 0;
+}
+
+std::uint32_t expected_action(weir_verdict verdict) {
+  switch (verdict) {
+    case WEIR_V_PASS:
+      return XDP_PASS;
+    case WEIR_V_DROP:
+      return XDP_DROP;
+    case WEIR_V_STEER:
+      return XDP_REDIRECT;
+    default:
+      return XDP_ABORTED;
+  }
+}
+
+}  // namespace
+
+bool ip(const std::string& arguments) { return std::system(("ip " + arguments).c_str()) == 0; }
+
+weir_rule rule(weir_action action, std::uint16_t counter) {
+  weir_rule r{};
+  r.action = static_cast<std::uint8_t>(action);
+  r.port_max = 65535;
+  r.counter = counter;
+  return r;
+}
+
+void XdpTest::SetUp() {
+  sockets_.fill(-1);
+  if (geteuid() != 0) GTEST_SKIP() << "needs root: loads a BPF program";
+  if (!enter_own_namespace()) GTEST_SKIP() << "needs a network namespace of its own: " << std::strerror(errno);
+  libbpf_set_print(no_libbpf_output);
+  skeleton_ = weir_bpf__open_and_load();
+  if (!skeleton_ && errno == EPERM) GTEST_SKIP() << "needs CAP_BPF and CAP_NET_ADMIN";
+  ASSERT_NE(skeleton_, nullptr) << "the verifier refused the program: " << std::strerror(errno)
+                                << " (WEIR_VERBOSE=1 shows its log)";
+
+  config_.abi_version = WEIR_ABI_VERSION;
+  config_.hash_key[0] = 0x0123456789abcdefULL;
+  config_.hash_key[1] = 0xfedcba9876543210ULL;
+  std::memcpy(config_.mac, kOurMac.bytes.data(), 6);
+  set_config(config_);
+  add_local(kOurs4);
+  add_local(kOurs6);
+
+  weir_steer tcp{};
+  tcp.protocol = IPPROTO_TCP;
+  tcp.port_be = to_be16(kSteeredTcp);
+  tcp.listeners = 1;
+  set_entry(kTcpEntry, tcp);
+  index_entry(IPPROTO_TCP, kSteeredTcp, kTcpEntry);
+  weir_steer udp{};
+  udp.protocol = IPPROTO_UDP;
+  udp.port_be = to_be16(kSteeredUdp);
+  udp.listeners = 1;
+  set_entry(kUdpEntry, udp);
+  index_entry(IPPROTO_UDP, kSteeredUdp, kUdpEntry);
+
+  put_socket(0);
+  beat(0, 0);
+}
+
+void XdpTest::TearDown() {
+  for (int fd : sockets_)
+    if (fd >= 0) close(fd);
+  weir_bpf__destroy(skeleton_);
+}
+
+int XdpTest::program_fd() const { return bpf_program__fd(skeleton_->progs.weir_xdp); }
+
+weir_counter XdpTest::sum(bpf_map* map, std::uint32_t index) const {
+  static const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
+  std::vector<weir_counter> each(cpus);
+  EXPECT_EQ(bpf_map_lookup_elem(bpf_map__fd(map), &index, each.data()), 0);
+  weir_counter all{};
+  for (const weir_counter& c : each) {
+    all.packets += c.packets;
+    all.bytes += c.bytes;
+  }
+  return all;
+}
+
+XdpTest::Counters XdpTest::counters() const {
+  Counters all;
+  for (std::uint32_t i = 0; i < all.size(); i++) all[i] = sum(skeleton_->maps.counters, i);
+  return all;
+}
+
+Outcome XdpTest::run(const Octets& frame, Arrival at) {
+  const Counters before = counters();
+  xdp_md in{};
+  xdp_md out{};
+  in.data_end = static_cast<std::uint32_t>(frame.size());
+  in.ingress_ifindex = at.ifindex;
+  in.rx_queue_index = at.queue;
+  Octets result(kFrameRoom);
+  LIBBPF_OPTS(bpf_test_run_opts, opts);
+  opts.data_in = frame.data();
+  opts.data_size_in = static_cast<std::uint32_t>(frame.size());
+  opts.data_out = result.data();
+  opts.data_size_out = static_cast<std::uint32_t>(result.size());
+  opts.ctx_in = &in;
+  opts.ctx_size_in = sizeof in;
+  opts.ctx_out = &out;
+  opts.ctx_size_out = sizeof out;
+  opts.repeat = 1;
+  const int error = bpf_prog_test_run_opts(program_fd(), &opts);
+  EXPECT_EQ(error, 0) << "test run of " << frame.size() << " octets: " << std::strerror(-error);
+
+  Outcome outcome;
+  outcome.action = opts.retval;
+  result.resize(opts.data_size_out);
+  if (out.data == sizeof(weir_meta)) {
+    weir_meta meta{};
+    std::memcpy(&meta, result.data(), sizeof meta);
+    outcome.meta = meta;
+  }
+  outcome.frame.assign(result.begin() + out.data, result.end());
+
+  const Counters after = counters();
+  std::uint64_t moved = 0;
+  for (std::size_t i = 0; i < after.size(); i++) {
+    const std::uint64_t packets = after[i].packets - before[i].packets;
+    moved += packets;
+    if (packets == 0) continue;
+    outcome.reason = kReasons[i].id;
+    EXPECT_EQ(after[i].bytes - before[i].bytes, frame.size()) << outcome.reason;
+    EXPECT_EQ(outcome.action, expected_action(kReasons[i].verdict)) << outcome.reason;
+  }
+  EXPECT_EQ(moved, 1u) << "every frame has exactly one reason";
+  return outcome;
+}
+
+std::uint32_t XdpTest::time_run(const Packet& packet, std::uint32_t repeat) {
+  const Octets frame = packet.bytes();
+  LIBBPF_OPTS(bpf_test_run_opts, opts);
+  opts.data_in = frame.data();
+  opts.data_size_in = static_cast<std::uint32_t>(frame.size());
+  opts.repeat = static_cast<int>(repeat);
+  EXPECT_EQ(bpf_prog_test_run_opts(program_fd(), &opts), 0);
+  return opts.duration;
+}
+
+void XdpTest::set_config(const weir_config& config) {
+  config_ = config;
+  const std::uint32_t zero = 0;
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.config), &zero, &config, BPF_ANY), 0);
+}
+
+void XdpTest::add_local(IpAddress address) {
+  weir_addr key{};
+  std::memcpy(key.bytes, address.data(), 16);
+  const std::uint32_t one = 1;
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.local_addrs), &key, &one, BPF_ANY), 0);
+}
+
+void XdpTest::set_entry(std::uint32_t index, const weir_steer& entry) {
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.steer), &index, &entry, BPF_ANY), 0);
+}
+
+weir_steer XdpTest::entry(std::uint32_t index) const {
+  weir_steer e{};
+  EXPECT_EQ(bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.steer), &index, &e), 0);
+  return e;
+}
+
+void XdpTest::index_entry(std::uint8_t protocol, std::uint16_t port, std::uint32_t index) {
+  weir_steer_key key{};
+  key.protocol = protocol;
+  key.port_be = to_be16(port);
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.steer_index), &key, &index, BPF_ANY), 0);
+}
+
+void XdpTest::beat(std::uint32_t queue, std::optional<std::uint64_t> age_ns) {
+  weir_heartbeat heartbeat{};
+  if (age_ns) heartbeat.monotonic_ns = monotonic_ns() - *age_ns;
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.heartbeats), &queue, &heartbeat, BPF_ANY), 0);
+}
+
+void XdpTest::put_socket(std::uint32_t queue) {
+  // Unbound: the map takes it, and the program asks no more of it than to be there.
+  const int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+  ASSERT_GE(fd, 0) << std::strerror(errno);
+  sockets_[queue] = fd;
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.xsks), &queue, &fd, BPF_ANY), 0) << std::strerror(errno);
+}
+
+void XdpTest::remove_socket(std::uint32_t queue) {
+  bpf_map_delete_elem(bpf_map__fd(skeleton_->maps.xsks), &queue);
+  if (sockets_[queue] >= 0) close(sockets_[queue]);
+  sockets_[queue] = -1;
+}
+
+void XdpTest::set_filter(std::uint32_t generation, const std::vector<weir_rule>& rules) {
+  auto table = std::make_unique<weir_filter>();
+  table->count = static_cast<std::uint32_t>(rules.size());
+  for (std::size_t i = 0; i < rules.size(); i++) table->rules[i] = rules[i];
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.filter), &generation, table.get(), BPF_ANY), 0);
+}
+
+std::uint64_t XdpTest::rule_packets(std::uint32_t counter) const {
+  return sum(skeleton_->maps.rule_counters, counter).packets;
+}
+
+std::uint64_t XdpTest::steer_packets(std::uint32_t index) const {
+  return sum(skeleton_->maps.steer_counters, index).packets;
+}
+
+}  // namespace weir::bpf_test

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// The fixture of the BPF_PROG_TEST_RUN tier: a network namespace of the process's own, the program loaded afresh for
+// each case (nothing pinned, nothing attached), a host with one engine on queue 0, and run(), which names what became
+// of a frame.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "packet_builder.h"
+#include "weir.skel.h"
+#include "weir/common/abi.h"
+#include "weir/common/flow_hash.h"
+#include "weir/common/reasons.h"
+
+namespace weir::bpf_test {
+
+inline const IpAddress kOurs4 = IpAddress::v4(192, 0, 2, 1);
+inline const IpAddress kPeer4 = IpAddress::v4(198, 51, 100, 2);
+inline const IpAddress kTransit4 = IpAddress::v4(203, 0, 113, 9);
+inline const IpAddress kOurs6 = *IpAddress::parse("2001:db8::1");
+inline const IpAddress kPeer6 = *IpAddress::parse("2001:db8:ffff::2");
+inline const IpAddress kTransit6 = *IpAddress::parse("2001:db8:eeee::9");
+
+inline constexpr std::uint16_t kSteeredTcp = 8080;
+inline constexpr std::uint16_t kSteeredUdp = 4433;
+inline constexpr std::uint16_t kKernelPort = 22;
+inline constexpr std::uint16_t kPeerPort = 40000;
+inline constexpr std::uint32_t kTcpEntry = 3;
+inline constexpr std::uint32_t kUdpEntry = 4;
+
+inline constexpr std::uint64_t kSecond = 1'000'000'000;
+
+// Where a frame arrives. Queues other than 0 need a device that has them.
+struct Arrival {
+  std::uint32_t queue = 0;
+  std::uint32_t ifindex = 0;
+};
+
+struct Outcome {
+  std::string reason;  // "PASS_ARP"
+  std::uint32_t action = 0;
+  std::optional<weir_meta> meta;
+  Octets frame;  // without the metadata
+};
+
+class XdpTest : public testing::Test {
+ protected:
+  // A host with one address of each family; TCP 8080 and UDP 4433 are steered, the engine of queue 0 listens on both
+  // and is alive; the kernel owns nothing of theirs; the filter is empty.
+  void SetUp() override;
+  void TearDown() override;
+
+  // Runs the program once and checks what holds for every frame: one counter moves, by one packet and the frame's
+  // length, and the verdict is that reason's.
+  Outcome run(const Octets& frame, Arrival at = {});
+  Outcome run(const Packet& packet, Arrival at = {}) { return run(packet.bytes(), at); }
+  std::string reason(const Packet& packet, Arrival at = {}) { return run(packet.bytes(), at).reason; }
+
+  // Segments of a peer to a port of ours, by the family of the addresses that the name says.
+  static Packet tcp4(std::string_view flags, std::uint16_t dport = kSteeredTcp) {
+    return Packet().ipv4(kPeer4, kOurs4).tcp(kPeerPort, dport, flags);
+  }
+  static Packet tcp6(std::string_view flags, std::uint16_t dport = kSteeredTcp) {
+    return Packet().ipv6(kPeer6, kOurs6).tcp(kPeerPort, dport, flags);
+  }
+  static Packet udp4(std::uint16_t dport = kSteeredUdp) {
+    return Packet().ipv4(kPeer4, kOurs4).udp(kPeerPort, dport).text(8);
+  }
+  static Packet udp6(std::uint16_t dport = kSteeredUdp) {
+    return Packet().ipv6(kPeer6, kOurs6).udp(kPeerPort, dport).text(8);
+  }
+
+  void set_config(const weir_config& config);
+  weir_config config() const { return config_; }
+  void add_local(IpAddress address);
+  void set_entry(std::uint32_t index, const weir_steer& entry);
+  weir_steer entry(std::uint32_t index) const;
+  // Edits one entry: steer(kTcpEntry, [](weir_steer& e) { e.flags = ...; }).
+  template <class Edit>
+  void edit_entry(std::uint32_t index, Edit edit) {
+    weir_steer e = entry(index);
+    edit(e);
+    set_entry(index, e);
+  }
+  void index_entry(std::uint8_t protocol, std::uint16_t port, std::uint32_t index);
+  // The engine's last beat, this long ago; it left in good order where there is none.
+  void beat(std::uint32_t queue, std::optional<std::uint64_t> age_ns);
+  void put_socket(std::uint32_t queue);
+  void remove_socket(std::uint32_t queue);
+  void set_filter(std::uint32_t generation, const std::vector<weir_rule>& rules);
+  std::uint64_t rule_packets(std::uint32_t counter) const;
+  std::uint64_t steer_packets(std::uint32_t index) const;
+  // Mean time of one run, in nanoseconds.
+  std::uint32_t time_run(const Packet& packet, std::uint32_t repeat);
+  int program_fd() const;
+  weir_bpf* skeleton() const { return skeleton_; }
+
+ private:
+  using Counters = std::array<weir_counter, WEIR_REASON_COUNT>;
+  weir_counter sum(bpf_map* map, std::uint32_t index) const;
+  Counters counters() const;
+
+  weir_bpf* skeleton_ = nullptr;
+  weir_config config_{};
+  std::array<int, WEIR_MAX_QUEUES> sockets_{};
+};
+
+// Runs `ip ARGUMENTS` in the process's namespace.
+bool ip(const std::string& arguments);
+
+weir_rule rule(weir_action action, std::uint16_t counter);
+
+}  // namespace weir::bpf_test
