@@ -1,0 +1,3 @@
+weir_gtest(weir_stack_test LABEL unit
+  SOURCES stack_next_hop_test.cc stack_reassembly_test.cc stack_tables_test.cc
+  DEPS weir_stack)

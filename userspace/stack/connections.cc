@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// The life of a connection's record: made, settled after each change, let go, freed.
+#include <algorithm>
+
+#include "weir/stack/stack_impl.h"
+
+namespace weir::stack {
+
+std::uint16_t Stack::Impl::mss_for(std::uint16_t mtu, Family family) {
+  // RFC 9293 3.7.1: the MTU less the fixed headers of IP and TCP.
+  std::uint16_t headers = family == Family::v4 ? 40 : 60;
+  return mtu > headers ? static_cast<std::uint16_t>(mtu - headers) : std::uint16_t{1};
+}
+
+std::uint16_t Stack::Impl::path_mtu(const IpAddress& remote, NextHopCache::Position& position, Instant now) {
+  auto route = next_hops.peek(remote, position, now);
+  return route ? std::min(route->mtu, config.mtu) : config.mtu;
+}
+
+tcp::Birth Stack::Impl::birth(const FlowKey& key, std::uint16_t mtu, Instant now) const {
+  tcp::Birth birth;
+  birth.iss = numbers.isn(key, now);
+  birth.timestamp_offset = numbers.timestamp_offset(key);
+  birth.family = key.remote.family();
+  birth.mss = mss_for(mtu, birth.family);
+  return birth;
+}
+
+Slot* Stack::Impl::create(const FlowKey& key, std::uint32_t hash) {
+  if (connections.size() >= config.max_connections) {
+    // The oldest TIME-WAIT gives way: it guards against stray segments (RFC 9293 3.6.1), and refusing every new
+    // connection for the rest of its minute would be the greater harm.
+    if (time_wait.empty()) return nullptr;
+    release(time_wait.front());
+  }
+  Slot& slot = connections.allocate(key, hash);
+  slot.ip_id = static_cast<std::uint16_t>(random());
+  slot.flow_label = static_cast<std::uint32_t>(random()) & 0xfffff;  // RFC 6437 3
+  connections.insert(slot);
+  slot.counted = true;
+  ++flows[key.local_port];
+  return &slot;
+}
+
+void Stack::Impl::uncount(Slot& slot) {
+  if (!slot.counted) return;
+  slot.counted = false;
+  --flows[slot.key.local_port];
+}
+
+void Stack::Impl::release(Slot& slot) {
+  if (slot.owner == Owner::pending) --slot.listener->pending_count;
+  if (slot.owner == Owner::accepted) --slot.listener->queued_count;
+  uncount(slot);
+  wheel.cancel(slot);
+  static_cast<HopWaiter&>(slot).unlink();
+  static_cast<Link<EventTag>&>(slot).unlink();
+  static_cast<Link<TransmitTag>&>(slot).unlink();
+  static_cast<Link<OwnerTag>&>(slot).unlink();
+  connections.free(slot);
+}
+
+void Stack::Impl::settle(Slot& slot, Instant now) {
+  tcp::Connection& tcp = *slot.tcp;
+  tcp::State state = tcp.state();
+  if (slot.owner == Owner::pending && state >= tcp::State::established) promote(slot);
+  if (slot.owner == Owner::user) note_readiness(slot);
+
+  if (tcp.finished()) {
+    if (slot.owner == Owner::stack || slot.owner == Owner::pending) {
+      release(slot);
+      return;
+    }
+    // Whoever holds it may still read it; its 4-tuple is free.
+    connections.erase(slot);
+    uncount(slot);
+    wheel.cancel(slot);
+    static_cast<HopWaiter&>(slot).unlink();
+    static_cast<Link<TransmitTag>&>(slot).unlink();
+    return;
+  }
+  if (state == tcp::State::time_wait) {
+    uncount(slot);
+    if (slot.owner == Owner::stack && !slot.in_time_wait) {
+      slot.in_time_wait = true;
+      time_wait.push_back(slot);
+    }
+  }
+  wheel.schedule(slot, tcp.next_deadline());
+  if (!static_cast<Link<TransmitTag>&>(slot).linked() && !static_cast<HopWaiter&>(slot).linked() &&
+      tcp.wants_transmit(now)) {
+    transmit_list.push_back(slot);
+  }
+}
+
+// The handshake is complete: from the listener's SYN-RECEIVED to its accept queue.
+void Stack::Impl::promote(Slot& slot) {
+  Listener& listener = *slot.listener;
+  static_cast<Link<OwnerTag>&>(slot).unlink();
+  --listener.pending_count;
+  slot.owner = Owner::accepted;
+  listener.queue.push_back(slot);
+  ++listener.queued_count;
+  if (!static_cast<Link<EventTag>&>(listener).linked()) events.push_back(listener);
+}
+
+std::uint8_t Stack::Impl::readiness(const Slot& slot) const {
+  std::uint8_t bits = slot.tcp->readiness();
+  if (slot.failure != tcp::Errc::none) bits = static_cast<std::uint8_t>(bits | tcp::kFailed);
+  return bits;
+}
+
+void Stack::Impl::note_readiness(Slot& slot) {
+  std::uint8_t holds = readiness(slot);
+  auto fresh = static_cast<std::uint8_t>(holds & ~slot.reported);
+  slot.reported = holds;
+  slot.pending = static_cast<std::uint8_t>((slot.pending & holds) | fresh);
+  if (slot.pending != 0 && !static_cast<Link<EventTag>&>(slot).linked()) events.push_back(slot);
+}
+
+void Stack::Impl::hand_to_stack(Slot& slot, Instant now) {
+  if (slot.owner == Owner::pending) --slot.listener->pending_count;
+  if (slot.owner == Owner::accepted) --slot.listener->queued_count;
+  slot.owner = Owner::stack;
+  slot.listener = nullptr;
+  static_cast<Link<OwnerTag>&>(slot).unlink();
+  static_cast<Link<EventTag>&>(slot).unlink();
+  settle(slot, now);
+}
+
+void Stack::Impl::on_connection_deadline(Slot& slot, Instant now) {
+  slot.tcp->on_deadline(now);
+  settle(slot, now);
+}
+
+}  // namespace weir::stack

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+// The user's calls, time, and what can be looked at.
+#include "weir/stack/stack.h"
+
+#include <algorithm>
+
+#include "weir/stack/stack_impl.h"
+
+namespace weir::stack {
+
+// --- time ---
+
+Instant Stack::next_deadline() const {
+  return std::min({impl_->wheel.next_deadline(), impl_->next_hops.next_deadline(), impl_->reassembly.next_deadline()});
+}
+
+void Stack::on_deadline(Instant now) {
+  Impl& s = *impl_;
+  s.counters[WEIR_R_LOST_FRAG_TIMEOUT] += s.reassembly.on_deadline(now);
+  HopWaiters unanswered;
+  s.next_hops.on_deadline(now, unanswered);
+  s.give_up(unanswered, tcp::Errc::host_unreachable, now);
+  // Those that are due now, and not those that they make due: a connection whose deadline stays in the past must not
+  // hold up the others.
+  LinkList<Timer, TimerTag> due;
+  while (Timer* timer = s.wheel.pop_due(now)) due.push_back(*timer);
+  while (Timer* timer = due.pop_front()) s.on_connection_deadline(static_cast<Slot&>(*timer), now);
+}
+
+// --- listeners ---
+
+Result<ListenerId, Errc> Stack::listen(const Endpoint& local, std::uint32_t backlog) {
+  if (!local.address.is_unspecified() && !impl_->is_local(local.address)) return Err(Errc::address_unavailable);
+  Listener* listener = impl_->listeners.open(local, backlog);
+  if (listener == nullptr) return Err(Errc::address_in_use);
+  return listener->id();
+}
+
+std::optional<ConnectionId> Stack::accept(ListenerId id) {
+  Listener* listener = impl_->listeners.get(id);
+  if (listener == nullptr) return std::nullopt;
+  Slot* slot = listener->queue.pop_front();
+  if (slot == nullptr) return std::nullopt;
+  --listener->queued_count;
+  slot->owner = Owner::user;
+  slot->listener = nullptr;
+  impl_->note_readiness(*slot);
+  return slot->id();
+}
+
+void Stack::close_listener(ListenerId id, Instant now) {
+  Listener* listener = impl_->listeners.get(id);
+  if (listener == nullptr) return;
+  for (auto* list : {&listener->pending, &listener->queue}) {
+    while (!list->empty()) {
+      Slot& slot = list->front();
+      slot.tcp->abort(now);
+      impl_->hand_to_stack(slot, now);
+    }
+  }
+  impl_->listeners.close(*listener);
+}
+
+// --- connections ---
+
+Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint& remote, Instant now) {
+  Impl& s = *impl_;
+  if (!s.is_local(local.address) || local.address.family() != remote.address.family()) {
+    return Err(Errc::address_unavailable);
+  }
+  FlowKey key{local.address, remote.address, local.port, remote.port};
+  std::uint32_t hash = flow_hash(key, s.config.hash_key);
+  if (s.connections.find(key, hash) != nullptr) return Err(Errc::address_in_use);
+  Slot* slot = s.create(key, hash);
+  if (slot == nullptr) return Err(Errc::no_memory);
+  slot->path_mtu = s.path_mtu(key.remote, slot->hop, now);
+  slot->tcp.emplace(tcp::Connection::active_open(s.config.tcp, s.birth(key, slot->path_mtu, now), now));
+  slot->owner = Owner::user;
+  ConnectionId id = slot->id();
+  s.settle(*slot, now);
+  return id;
+}
+
+std::size_t Stack::read(ConnectionId id, Bytes to, Instant now) {
+  Slot* slot = impl_->connections.get(id);
+  if (slot == nullptr) return 0;
+  std::size_t n = slot->tcp->read(to, now);
+  impl_->settle(*slot, now);
+  return n;
+}
+
+std::size_t Stack::write(ConnectionId id, ConstBytes text, Instant now) {
+  Slot* slot = impl_->connections.get(id);
+  if (slot == nullptr) return 0;
+  std::size_t n = slot->tcp->write(text, now);
+  impl_->settle(*slot, now);
+  return n;
+}
+
+void Stack::shutdown_write(ConnectionId id, Instant now) {
+  Slot* slot = impl_->connections.get(id);
+  if (slot == nullptr) return;
+  slot->tcp->shutdown_write(now);
+  impl_->settle(*slot, now);
+}
+
+void Stack::shutdown_read(ConnectionId id, Instant now) {
+  Slot* slot = impl_->connections.get(id);
+  if (slot == nullptr) return;
+  slot->tcp->shutdown_read(now);
+  impl_->settle(*slot, now);
+}
+
+void Stack::close(ConnectionId id, Instant now) {
+  Slot* slot = impl_->connections.get(id);
+  if (slot == nullptr) return;
+  slot->tcp->close(now);
+  impl_->hand_to_stack(*slot, now);
+}
+
+void Stack::abort(ConnectionId id, Instant now) {
+  Slot* slot = impl_->connections.get(id);
+  if (slot == nullptr) return;
+  slot->tcp->abort(now);
+  impl_->hand_to_stack(*slot, now);
+}
+
+void Stack::abort_all(Instant now) {
+  // Users keep their ids, and hear of it by kFailed.
+  impl_->connections.for_each([&](Slot& slot) {
+    slot.tcp->abort(now);
+    if (slot.owner == Owner::user) {
+      impl_->settle(slot, now);
+    } else {
+      impl_->hand_to_stack(slot, now);
+    }
+  });
+}
+
+void Stack::set_no_delay(ConnectionId id, bool on) {
+  if (Slot* slot = impl_->connections.get(id)) slot->tcp->set_no_delay(on);
+}
+
+std::optional<Event> Stack::poll_event() {
+  while (EventSource* source = impl_->events.pop_front()) {
+    if (source->is_listener) {
+      auto& listener = static_cast<Listener&>(*source);
+      if (listener.queue.empty()) continue;
+      return Event{{}, listener.id(), 0};
+    }
+    auto& slot = static_cast<Slot&>(*source);
+    std::uint8_t bits = slot.pending;
+    slot.pending = 0;
+    if (bits == 0) continue;
+    return Event{slot.id(), {}, bits};
+  }
+  return std::nullopt;
+}
+
+// --- looking ---
+
+std::size_t Stack::readable_bytes(ConnectionId id) const {
+  const Slot* slot = impl_->connections.get(id);
+  return slot != nullptr ? slot->tcp->readable_bytes() : 0;
+}
+
+bool Stack::at_end(ConnectionId id) const {
+  const Slot* slot = impl_->connections.get(id);
+  return slot != nullptr && slot->tcp->at_end();
+}
+
+tcp::Errc Stack::error(ConnectionId id) const {
+  const Slot* slot = impl_->connections.get(id);
+  if (slot == nullptr) return tcp::Errc::none;
+  return slot->failure != tcp::Errc::none ? slot->failure : slot->tcp->error();
+}
+
+std::uint8_t Stack::readiness(ConnectionId id) const {
+  const Slot* slot = impl_->connections.get(id);
+  return slot != nullptr ? impl_->readiness(*slot) : std::uint8_t{0};
+}
+
+Endpoint Stack::local_endpoint(ConnectionId id) const {
+  const Slot* slot = impl_->connections.get(id);
+  return slot != nullptr ? slot->key.local_endpoint() : Endpoint{};
+}
+
+Endpoint Stack::remote_endpoint(ConnectionId id) const {
+  const Slot* slot = impl_->connections.get(id);
+  return slot != nullptr ? slot->key.remote_endpoint() : Endpoint{};
+}
+
+tcp::Info Stack::info(ConnectionId id, Instant now) const {
+  const Slot* slot = impl_->connections.get(id);
+  return slot != nullptr ? slot->tcp->info(now) : tcp::Info{};
+}
+
+std::uint32_t Stack::flows(std::uint16_t local_port) const { return impl_->flows[local_port]; }
+
+std::size_t Stack::connections() const { return impl_->connections.size(); }
+
+std::vector<ConnectionSummary> Stack::list_connections(Instant now) const {
+  std::vector<ConnectionSummary> list;
+  list.reserve(impl_->connections.size());
+  impl_->connections.for_each([&](const Slot& slot) {
+    list.push_back({slot.id(), slot.key.local_endpoint(), slot.key.remote_endpoint(), slot.tcp->info(now)});
+  });
+  return list;
+}
+
+std::vector<ListenerSummary> Stack::list_listeners() const {
+  std::vector<ListenerSummary> list;
+  impl_->listeners.for_each([&](const Listener& l) {
+    list.push_back({l.id(), l.local, l.queued_count, l.pending_count, l.backlog});
+  });
+  return list;
+}
+
+}  // namespace weir::stack
