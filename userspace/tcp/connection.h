@@ -13,9 +13,16 @@
 #include "weir/base/time.h"
 #include "weir/common/reasons.h"
 #include "weir/tcp/config.h"
+#include "weir/tcp/congestion/congestion.h"
+#include "weir/tcp/congestion/window_usage.h"
 #include "weir/tcp/info.h"
+#include "weir/tcp/loss.h"
+#include "weir/tcp/receiver.h"
+#include "weir/tcp/rtt.h"
 #include "weir/tcp/segment.h"
+#include "weir/tcp/sender.h"
 #include "weir/tcp/state.h"
+#include "weir/tcp/timers.h"
 
 namespace weir::tcp {
 
@@ -58,6 +65,16 @@ class Connection {
 
   // The route's MTU changed: `mss` as in Birth.
   void on_path_mss(std::uint16_t mss, Instant now);
+
+  // RFC 5961 7's limit is each connection's own. A stack that has one for all asks after on_segment(), and takes the
+  // ACK back where its budget is spent.
+  bool owes_challenge_ack() const { return challenge_owed_; }
+  void withhold_challenge_ack() { challenge_owed_ = false; }
+  // RFC 9293 3.6.1, RFC 6191: in TIME-WAIT, `syn` is that of a newer incarnation; the stack may drop this connection
+  // without an answer and give the SYN to a listener, with an ISS behind next_iss().
+  bool may_be_replaced_by(const Segment& syn) const;
+  // A number that no segment of this connection has used.
+  SeqNum next_iss() const { return snd_.max + 1; }
 
   // True while poll_transmit() would fill a segment now.
   bool wants_transmit(Instant now) const;
@@ -102,7 +119,137 @@ class Connection {
   Info info(Instant now) const;
 
  private:
-  // written by the owner of this file
+  enum class AckDebt : std::uint8_t { none, delayed, now };
+  enum class Role : std::uint8_t { active, passive };
+
+  // What poll_transmit() would send next, and the one place that decides it.
+  enum class Emission : std::uint8_t { none, reset, syn, retransmission, text, probe, ack };
+  struct Plan {
+    Emission what = Emission::none;
+    std::uint32_t text = 0;  // bytes
+    bool fin = false;
+  };
+
+  struct Reset {
+    SeqNum seq;
+    SeqNum ack;
+    bool with_ack = false;
+    bool owed = false;
+  };
+  // RFC 6298 3: one segment at a time is timed, and none that is sent twice.
+  struct TimedSegment {
+    SeqNum end;
+    bool running = false;
+    Instant sent;
+  };
+  // RFC 7323
+  struct Timestamps {
+    bool on = false;
+    std::uint32_t recent = 0;  // TS.Recent
+    Instant recent_at;
+  };
+  // RFC 5961 7
+  struct ChallengeBudget {
+    Instant since;
+    std::uint8_t spent = 0;
+  };
+
+  Connection(const Config& config, const Birth& birth, Role role);
+
+  // connection.cc
+  void enter(State to, Instant now);
+  void negotiate(const wire::TcpOptions& offered, Instant now);
+  void establish(Instant now);
+  void fail(Errc why, Instant now);
+  void reset_peer(Instant now);
+  void release_memory();
+  bool reading_state() const;
+  std::uint32_t send_mss() const;
+  std::uint32_t timestamp(Instant now) const;
+
+  // connection_input.cc: RFC 9293 3.10.7
+  weir_reason on_segment_closed(const Segment& seg);
+  weir_reason on_segment_syn_sent(const Segment& seg, Instant now);
+  weir_reason on_segment_other(const Segment& seg, Instant now);
+  weir_reason on_rst(const Segment& seg, Instant now);
+  weir_reason on_syn(Instant now);
+  weir_reason on_ack(const Segment& seg, Instant now);
+  void on_new_ack(const Segment& seg, Instant now);
+  void on_duplicate_ack();
+  void on_fin_acked(Instant now);
+  weir_reason on_text(const Segment& seg, Instant now);
+  void on_peer_fin(Instant now);
+  void measure_rtt(const Segment& seg, Instant now);
+  void owe_ack_of_text(const Receiver::Received& received, Instant now);
+  void owe_reset(const Segment& seg);
+  void answer_refused(const Segment& seg, Instant now);
+  void owe_challenge(Instant now);
+  bool fails_paws(const Segment& seg, Instant now) const;
+  void lower_mss(std::uint16_t mss);
+
+  // connection_output.cc
+  Plan plan() const;
+  Plan plan_text() const;
+  std::uint32_t send_window() const;
+  SeqNum ack_seq() const;
+  void fill(OutSegment& out, SeqNum seq, wire::TcpFlags flags, Instant now);
+  void fill_reset(OutSegment& out, Instant now);
+  void fill_syn(OutSegment& out, Instant now);
+  void fill_text(OutSegment& out, const Plan& plan, Instant now);
+  void fill_retransmission(OutSegment& out, const Plan& plan, Instant now);
+  void fill_probe(OutSegment& out, const Plan& plan, Instant now);
+
+  // connection_timers.cc
+  void reschedule(Instant now);
+  void on_retransmit_timer(Instant now);
+  void on_persist_timer(Instant now);
+  void on_release_timer();
+  Duration persist_interval() const;
+
+  const Config* config_;
+  Birth birth_;
+  Sender snd_;
+  Receiver rcv_;
+  RttEstimator rtt_;
+  Congestion congestion_;
+  WindowUsage usage_;
+  LossDetector loss_;
+  Timers timers_;
+  TimedSegment timed_;
+  Timestamps ts_;
+  ChallengeBudget challenges_;
+  Reset reset_;
+  Instant last_sent_;              // text or FIN
+  SeqNum small_end_;               // the end of the last segment sent that was not full
+  std::uint16_t peer_mss_;         // as its SYN said
+  std::uint16_t receive_mss_ = 0;  // the longest text seen
+
+  State state_ = State::closed;
+  Errc error_ = Errc::none;
+  Role role_;
+  AckDebt ack_ = AckDebt::none;
+  std::uint8_t retries_ = 0;             // time-outs since snd_.una moved
+  std::uint8_t persist_shots_ = 0;       // since the window closed
+  std::uint8_t persist_unanswered_ = 0;  // since the peer said anything
+  std::uint8_t quick_acks_;              // left
+  bool syn_lost_ = false;
+  bool scaling_ = false;  // both SYNs have a window scale
+  bool no_delay_;
+  bool connected_ = false;
+  bool user_gone_ = false;
+  bool pipe_broken_ = false;       // written after shutdown
+  bool retransmit_first_ = false;  // the segment at snd_.una is lost
+  bool probe_owed_ = false;
+  bool challenge_owed_ = false;
+  bool buffers_used_ = false;  // since the release timer last looked
+
+  std::uint32_t retransmits_ = 0;
+  std::uint32_t timeouts_ = 0;
+  std::uint32_t out_of_order_ = 0;
+  std::uint64_t bytes_acked_ = 0;
+  std::uint64_t bytes_received_ = 0;
+  std::uint64_t segments_out_ = 0;
+  std::uint64_t segments_in_ = 0;
 };
 
 }  // namespace weir::tcp

@@ -23,6 +23,13 @@ enum class State : std::uint8_t {
 // As `ss` prints them: "ESTAB", "SYN-RECV", "FIN-WAIT-1", ...
 const char* name(State state);
 
+// Whether figure 5 of RFC 9293 3.3.2 (with the resets of 3.10.7) has an edge `from` -> `to`. Events that cross two
+// edges at once, such as a FIN that also acknowledges ours in FIN-WAIT-1, are two steps here.
+bool is_edge(State from, State to);
+
+// The handshake has completed: RFC 9293 3.4's "synchronized", CLOSED excluded.
+constexpr bool is_synchronized(State state) { return state >= State::established; }
+
 // Why a connection ended before its time.
 enum class Errc : std::uint8_t {
   none,

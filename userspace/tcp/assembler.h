@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "weir/tcp/seq_num.h"
+
+namespace weir::tcp {
+
+// Which text has come out of order: sorted intervals that neither touch nor overlap. It holds no text; that lies in
+// the receive ring already. All numbers are within a window of each other. No memory until the first segment comes out
+// of order; then one block.
+class Assembler {
+ public:
+  struct Interval {
+    SeqNum begin;
+    SeqNum end;
+    friend bool operator==(const Interval&, const Interval&) = default;
+  };
+  // A window of 256 KiB in which every third segment is missing has some sixty. A sender that makes more loses the
+  // newest text to LOST_OOO_LIMIT, and sends it again.
+  static constexpr std::size_t kMost = 64;
+
+  bool empty() const { return count_ == 0; }
+  std::span<const Interval> intervals() const { return {slots_ ? slots_->data() : nullptr, count_}; }
+
+  enum class Outcome : std::uint8_t { added, duplicate, full, no_memory };
+  // [begin, end), not empty. `duplicate`: all of it was there. `full`, `no_memory`: nothing has changed.
+  Outcome add(SeqNum begin, SeqNum end);
+  // The text up to `nxt` is in order. Drops what lies at or before it, and returns the end of the interval that now
+  // joins it, or `nxt`.
+  SeqNum take_in_order(SeqNum nxt);
+  // Forgets all, and gives the memory back.
+  void release() {
+    slots_.reset();
+    count_ = 0;
+  }
+  // Gives the memory back where nothing is in it.
+  void shrink() {
+    if (empty()) slots_.reset();
+  }
+  bool holds_memory() const { return slots_ != nullptr; }
+
+ private:
+  void erase(std::size_t first, std::size_t last);
+
+  std::unique_ptr<std::array<Interval, kMost>> slots_;
+  std::size_t count_ = 0;
+};
+
+}  // namespace weir::tcp

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: MIT
+// Birth and end of a connection, and the user's calls (RFC 9293 3.10.1 to 3.10.6).
+#include "weir/tcp/connection.h"
+
+#include <algorithm>
+#include <cassert>
+
+namespace weir::tcp {
+namespace {
+
+// RFC 9293 3.7.1: what a SYN without the option means.
+constexpr std::uint16_t kDefaultMssV4 = 536;
+constexpr std::uint16_t kDefaultMssV6 = 1220;
+// A peer that asks for less would have us send mostly headers.
+constexpr std::uint16_t kLeastMss = 64;
+// RFC 7323 3.2 and appendix A: with two NOPs.
+constexpr std::uint32_t kTimestampsOption = 12;
+// ACKs sent at once while the peer's slow start depends on them.
+constexpr std::uint8_t kQuickAcks = 16;
+
+}  // namespace
+
+Connection::Connection(const Config& config, const Birth& birth, Role role)
+    : config_(&config),
+      birth_(birth),
+      rtt_(config),
+      peer_mss_(birth.family == Family::v4 ? kDefaultMssV4 : kDefaultMssV6),
+      role_(role),
+      quick_acks_(kQuickAcks),
+      no_delay_(config.no_delay) {
+  snd_.open(birth.iss);
+  small_end_ = birth.iss;
+  loss_.open(birth.iss);
+  rcv_.limit = config.receive_buffer;
+  rcv_.scale = config.window_scale ? WindowScale::for_window(config.receive_buffer) : WindowScale();
+}
+
+Connection::Connection(Connection&&) noexcept = default;
+Connection::~Connection() = default;
+
+Connection Connection::active_open(const Config& config, const Birth& birth, Instant now) {
+  Connection c(config, birth, Role::active);
+  c.enter(State::syn_sent, now);
+  c.reschedule(now);
+  return c;
+}
+
+Connection Connection::passive_open(const Config& config, const Birth& birth, const Segment& syn, Instant now) {
+  Connection c(config, birth, Role::passive);
+  ++c.segments_in_;
+  // RFC 9293 3.10.7.2, third: what else is in the SYN comes again, because only the SYN is acknowledged.
+  c.rcv_.open(syn.seq, std::min<std::uint32_t>(config.receive_buffer, 0xffff));
+  c.negotiate(syn.options, now);
+  c.snd_.wnd = c.snd_.max_wnd = WindowScale().expand(syn.window);
+  c.snd_.wl1 = syn.seq;
+  c.enter(State::syn_received, now);
+  c.reschedule(now);
+  return c;
+}
+
+// The only writer of the state.
+void Connection::enter(State to, Instant now) {
+  assert(is_edge(state_, to));
+  state_ = to;
+  switch (to) {
+    case State::fin_wait_2:
+      if (user_gone_) timers_.arm(TimerKind::fin_wait_2, now + config_->fin_wait_2);
+      break;
+    case State::time_wait:
+      timers_.clear_all();
+      timers_.arm(TimerKind::time_wait, now + config_->time_wait);
+      release_memory();
+      break;
+    case State::closed:
+      timers_.clear_all();
+      ack_ = AckDebt::none;
+      challenge_owed_ = probe_owed_ = retransmit_first_ = false;
+      release_memory();
+      break;
+    default:
+      break;
+  }
+}
+
+// Whatever can still be read stays; the rest is of no more use.
+void Connection::release_memory() {
+  snd_.text.release();
+  rcv_.gaps.release();
+  if (user_gone_ || rcv_.text.empty()) rcv_.text.release();
+}
+
+// RFC 7323 1.3, 3.2; RFC 9293 3.7.1: an option is on where both SYNs have it.
+void Connection::negotiate(const wire::TcpOptions& offered, Instant now) {
+  if (offered.mss) peer_mss_ = std::max(*offered.mss, kLeastMss);
+  if (config_->window_scale && offered.window_scale) {
+    scaling_ = true;
+    snd_.scale = WindowScale(*offered.window_scale);
+  } else {
+    snd_.scale = rcv_.scale = WindowScale();
+  }
+  if (config_->timestamps && offered.timestamps) {
+    ts_.on = true;
+    ts_.recent = offered.timestamps->tsval;
+    ts_.recent_at = now;
+  }
+}
+
+void Connection::establish(Instant now) {
+  enter(State::established, now);
+  connected_ = true;
+  retries_ = 0;
+  timers_.clear(TimerKind::retransmit);
+  if (syn_lost_) rtt_.on_lost_syn(*config_);
+  // RFC 6928 2: a lost SYN makes the initial window one segment.
+  congestion_.open(syn_lost_ ? send_mss() : Congestion::initial_window(send_mss()));
+  usage_.open(snd_.una);
+  last_sent_ = now;
+  // RFC 9293 3.10.4: a CLOSE that waited for the handshake.
+  if (snd_.fin == Sender::Fin::queued) enter(State::fin_wait_1, now);
+}
+
+void Connection::fail(Errc why, Instant now) {
+  error_ = why;
+  enter(State::closed, now);
+}
+
+// RFC 9293 3.10.5: <SEQ=SND.NXT><CTL=RST>, with the ACK that a peer's RFC 5961 3 check does not need and its tools
+// show.
+void Connection::reset_peer(Instant now) {
+  reset_ = {ack_seq(), rcv_.nxt, true, true};
+  enter(State::closed, now);
+}
+
+std::uint32_t Connection::send_mss() const {
+  // RFC 6691 2: the option does not count options; the segment has to.
+  std::uint32_t mss = std::min(peer_mss_, birth_.mss);
+  return ts_.on ? mss - kTimestampsOption : mss;
+}
+
+std::uint32_t Connection::timestamp(Instant now) const {
+  // RFC 7323 4.1: a clock of 1 ms; 5.4: from an origin that tells nothing.
+  return static_cast<std::uint32_t>(now.ns() / 1'000'000) + birth_.timestamp_offset;
+}
+
+bool Connection::reading_state() const {
+  return state_ == State::established || state_ == State::fin_wait_1 || state_ == State::fin_wait_2;
+}
+
+// --- the user's calls ---
+
+// RFC 9293 3.10.2
+std::size_t Connection::write(ConstBytes text, Instant now) {
+  if (text.empty()) return 0;
+  if (state_ == State::closed || user_gone_ || snd_.fin != Sender::Fin::none) {
+    pipe_broken_ = true;
+    return 0;
+  }
+  std::size_t n = std::min(text.size(), writable_bytes());
+  if (n == 0 || !snd_.text.reserve(snd_.text.size() + n)) return 0;
+  snd_.text.append(text.first(n));
+  buffers_used_ = true;
+  reschedule(now);
+  return n;
+}
+
+// RFC 9293 3.10.3
+std::size_t Connection::read(Bytes to, Instant now) {
+  pipe_broken_ = false;
+  std::size_t n = rcv_.text.read(to);
+  if (n == 0) return 0;
+  if (reading_state()) {
+    // RFC 9293 3.8.6.2.2: a window that has opened is told at once where it was the brake: where it was less than a
+    // segment, or doubles. Otherwise the next ACK tells it.
+    SeqNum edge = rcv_.next_edge(birth_.mss);
+    std::uint32_t offered = rcv_.wnd().bytes();
+    auto could_offer = static_cast<std::uint32_t>(edge - rcv_.nxt);
+    if (edge != rcv_.edge && (offered < birth_.mss || could_offer / 2 >= offered)) ack_ = AckDebt::now;
+    buffers_used_ = true;
+    reschedule(now);
+  } else if (rcv_.text.empty() && (state_ == State::closed || state_ == State::time_wait)) {
+    rcv_.text.release();
+  }
+  return n;
+}
+
+std::size_t Connection::readable_bytes() const { return rcv_.text.size(); }
+
+std::size_t Connection::writable_bytes() const {
+  if (state_ == State::closed || snd_.fin != Sender::Fin::none) return 0;
+  std::size_t limit = config_->send_buffer;
+  return limit > snd_.text.size() ? limit - snd_.text.size() : 0;
+}
+
+bool Connection::at_end() const { return rcv_.text.empty() && (rcv_.fin_taken || rcv_.discarding); }
+
+// RFC 9293 3.10.4, as to the sending half
+void Connection::shutdown_write(Instant now) {
+  if (state_ == State::closed || snd_.fin != Sender::Fin::none) return;
+  snd_.fin = Sender::Fin::queued;
+  if (state_ == State::established) {
+    enter(State::fin_wait_1, now);
+  } else if (state_ == State::close_wait) {
+    enter(State::last_ack, now);
+  }
+  reschedule(now);
+}
+
+void Connection::shutdown_read(Instant now) {
+  if (rcv_.discarding) return;
+  rcv_.discarding = true;
+  rcv_.text.consume(rcv_.text.size());
+  reschedule(now);
+}
+
+// RFC 9293 3.10.4
+void Connection::close(Instant now) {
+  if (user_gone_) return;
+  // RFC 2525 2.17, RFC 1122 4.2.2.13: the peer learns that what it sent was not read.
+  bool unread = !rcv_.text.empty() || (!rcv_.gaps.empty() && !rcv_.discarding);
+  user_gone_ = true;
+  if (state_ == State::closed) {
+    release_memory();
+  } else if (state_ == State::syn_sent) {
+    enter(State::closed, now);
+  } else if (unread && state_ != State::time_wait) {
+    reset_peer(now);
+  } else if (state_ == State::fin_wait_2) {
+    timers_.arm(TimerKind::fin_wait_2, now + config_->fin_wait_2);
+  } else if (state_ == State::time_wait) {
+    release_memory();
+  } else {
+    shutdown_write(now);
+  }
+}
+
+// RFC 9293 3.10.5
+void Connection::abort(Instant now) {
+  user_gone_ = true;
+  if (state_ == State::closed) {
+    release_memory();
+    return;
+  }
+  error_ = Errc::aborted;
+  bool peer_must_know = state_ == State::syn_received || state_ == State::close_wait || reading_state();
+  if (peer_must_know) {
+    reset_peer(now);
+  } else {
+    enter(State::closed, now);
+  }
+}
+
+void Connection::set_no_delay(bool on) { no_delay_ = on; }
+
+// --- looking ---
+
+State Connection::state() const { return state_; }
+
+Errc Connection::error() const {
+  if (error_ != Errc::none) return error_;
+  return pipe_broken_ ? Errc::broken_pipe : Errc::none;
+}
+
+std::uint8_t Connection::readiness() const {
+  bool failed = state_ == State::closed && error_ != Errc::none;
+  bool writing_over = state_ == State::closed || snd_.fin != Sender::Fin::none;
+  std::uint8_t bits = 0;
+  if (connected_) bits |= kConnected;
+  if (failed || !rcv_.text.empty() || at_end()) bits |= kReadable;
+  if (failed || writing_over || writable_bytes() > 0) bits |= kWritable;
+  if (failed) bits |= kFailed;
+  return bits;
+}
+
+bool Connection::finished() const { return state_ == State::closed && !reset_.owed; }
+
+bool Connection::may_be_replaced_by(const Segment& syn) const {
+  if (state_ != State::time_wait || !syn.flags.syn() || syn.flags.ack() || syn.flags.rst()) return false;
+  // RFC 6191 2: a later timestamp will do; else RFC 9293 3.6.1 wants a later sequence number.
+  if (ts_.on && syn.options.timestamps && syn.options.timestamps->tsval != ts_.recent) {
+    return SeqNum(syn.options.timestamps->tsval).after(SeqNum(ts_.recent));
+  }
+  return syn.seq.after(rcv_.nxt);
+}
+
+Info Connection::info(Instant) const {
+  Info i;
+  i.state = state_;
+  i.srtt = rtt_.srtt();
+  i.rttvar = rtt_.rttvar();
+  i.min_rtt = rtt_.min_rtt();
+  i.rto = rtt_.rto(*config_);
+  i.cwnd = connected_ ? send_window() : 0;
+  i.ssthresh = congestion_.ssthresh();
+  i.send_mss = send_mss();
+  i.receive_mss = receive_mss_;
+  i.send_window = snd_.wnd.bytes();
+  i.receive_window = rcv_.wnd().bytes();
+  i.in_flight = snd_.in_flight();
+  i.send_queue = static_cast<std::uint32_t>(snd_.text.size());
+  i.receive_queue = static_cast<std::uint32_t>(rcv_.text.size());
+  i.bytes_acked = bytes_acked_;
+  i.bytes_received = bytes_received_;
+  i.segments_out = segments_out_;
+  i.segments_in = segments_in_;
+  i.retransmits = retransmits_;
+  i.timeouts = timeouts_;
+  i.out_of_order = out_of_order_;
+  i.send_scale = snd_.scale.shift();
+  i.receive_scale = rcv_.scale.shift();
+  i.timestamps = ts_.on;
+  i.window_scaling = scaling_;
+  return i;
+}
+
+}  // namespace weir::tcp

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+// What leaves: plan() decides, poll_transmit() does it.
+#include <algorithm>
+
+#include "weir/tcp/connection.h"
+
+namespace weir::tcp {
+
+bool Connection::wants_transmit(Instant) const { return plan().what != Emission::none; }
+
+std::uint32_t Connection::send_window() const { return loss_.in_recovery() ? loss_.window() : congestion_.cwnd(); }
+
+// SEG.SEQ of a segment without text: SND.NXT as the peer sees it, which a time-out does not take back. Where the window
+// has closed over what was sent, the last number that the peer still takes.
+SeqNum Connection::ack_seq() const {
+  if (!is_synchronized(state_)) return snd_.max;
+  return earlier_of(snd_.max, snd_.una + snd_.wnd.bytes());
+}
+
+Connection::Plan Connection::plan() const {
+  if (reset_.owed) return {Emission::reset};
+  switch (state_) {
+    case State::closed:
+    case State::listen:
+      return {};
+    case State::syn_sent:
+      return {snd_.nxt == snd_.iss ? Emission::syn : Emission::none};
+    case State::syn_received:
+      if (snd_.nxt == snd_.iss) return {Emission::syn};
+      break;
+    default: {
+      if (retransmit_first_ && snd_.in_flight() > 0) {
+        std::uint32_t flight = snd_.in_flight();
+        auto text = static_cast<std::uint32_t>(std::min<std::size_t>(snd_.text.size(), flight));
+        Plan again{Emission::retransmission, std::min(text, send_mss())};
+        again.fin = snd_.fin == Sender::Fin::queued && again.text == snd_.text.size() && snd_.nxt == snd_.end();
+        return again;
+      }
+      Plan next = plan_text();
+      if (next.what != Emission::none) return next;
+      if (probe_owed_) {
+        // RFC 9293 3.8.6.1: at least one octet; where the window is not quite closed, what fits.
+        std::uint32_t text = std::min({snd_.unsent(), std::max(snd_.window_from(snd_.nxt), 1u), send_mss()});
+        if (snd_.nxt != snd_.end()) return {Emission::probe, text, text == 0};
+      }
+      break;
+    }
+  }
+  if (ack_ == AckDebt::now || challenge_owed_) return {Emission::ack};
+  return {};
+}
+
+// Text from SND.NXT on, and the FIN. RFC 9293 3.8.6.2.1 has the numbers of the rules.
+Connection::Plan Connection::plan_text() const {
+  if (snd_.nxt == snd_.end()) return {};
+  std::uint32_t mss = send_mss();
+  std::uint32_t unsent = snd_.unsent();
+  std::uint32_t usable = snd_.window_from(snd_.nxt);
+  std::uint32_t flight = snd_.in_flight();
+  bool closing = snd_.fin == Sender::Fin::queued;
+  if (unsent == 0) return usable > 0 ? Plan{Emission::text, 0, true} : Plan{};
+
+  std::uint32_t text = std::min({unsent, mss, usable});
+  if (text == 0) return {};
+  std::uint32_t window = send_window() + loss_.allowance(mss);
+  if (flight > 0 && flight + text > window) return {};
+  bool all = text == unsent;
+  bool again = snd_.nxt.before(snd_.max);
+  if (text < mss && !again) {
+    if (all) {
+      // (2), and Nagle's algorithm (RFC 1122 4.2.3.4) as Minshall amended it: a short segment waits for another short
+      // one to be acknowledged, not for full ones, or the end of each long write would wait for a delayed ACK. What
+      // comes before a FIN has nothing to wait for.
+      if (!no_delay_ && !closing && flight > 0 && snd_.una.before(small_end_)) return {};
+    } else if (text < snd_.max_wnd.bytes() / 2 || (flight > 0 && !no_delay_)) {
+      return {};  // (3); the persist timer is (4)
+    }
+  }
+  return {Emission::text, text, all && closing && usable > text};
+}
+
+bool Connection::poll_transmit(OutSegment& out, Instant now) {
+  Plan next = plan();
+  switch (next.what) {
+    case Emission::none:
+      return false;
+    case Emission::reset:
+      fill_reset(out, now);
+      break;
+    case Emission::syn:
+      fill_syn(out, now);
+      break;
+    case Emission::retransmission:
+      fill_retransmission(out, next, now);
+      break;
+    case Emission::text:
+      fill_text(out, next, now);
+      break;
+    case Emission::probe:
+      fill_probe(out, next, now);
+      break;
+    case Emission::ack:
+      fill(out, ack_seq(), wire::kAck, now);
+      break;
+  }
+  ++segments_out_;
+  return true;
+}
+
+// The header of any segment but an RST, and with it whatever ACK is owed.
+void Connection::fill(OutSegment& out, SeqNum seq, wire::TcpFlags flags, Instant now) {
+  out = OutSegment{};
+  out.header.seq = seq.raw();
+  out.header.flags = flags;
+  if (flags.syn()) {
+    // RFC 7323 2.2: not scaled.
+    out.header.window = WindowScale().compress(WindowSize(std::min<std::uint32_t>(rcv_.limit, 0xffff)));
+  } else {
+    rcv_.edge = rcv_.next_edge(birth_.mss);
+    out.header.window = rcv_.scale.compress(rcv_.wnd());
+  }
+  if (flags.ack()) {
+    out.header.ack = rcv_.nxt.raw();
+    rcv_.last_ack = rcv_.nxt;
+    ack_ = AckDebt::none;
+    challenge_owed_ = false;
+    timers_.clear(TimerKind::delayed_ack);
+  }
+  // RFC 7323 3.2: in a SYN to offer it, in a SYN-ACK and later where both do.
+  bool offer = state_ == State::syn_sent ? config_->timestamps : ts_.on;
+  if (offer) out.header.options.timestamps = wire::TcpTimestamps{timestamp(now), ts_.recent};
+}
+
+void Connection::fill_reset(OutSegment& out, Instant now) {
+  out = OutSegment{};
+  out.header.seq = reset_.seq.raw();
+  out.header.flags = wire::kRst;
+  if (reset_.with_ack) {
+    out.header.flags |= wire::kAck;
+    out.header.ack = reset_.ack.raw();
+  }
+  // RFC 7323 3.2: the echo lets the peer's firewall tell it from a forgery.
+  if (ts_.on) out.header.options.timestamps = wire::TcpTimestamps{timestamp(now), ts_.recent};
+  reset_.owed = false;
+}
+
+void Connection::fill_syn(OutSegment& out, Instant now) {
+  bool offer = state_ == State::syn_sent;
+  bool again = snd_.max != snd_.iss;
+  fill(out, snd_.iss, offer ? wire::kSyn : wire::kSyn | wire::kAck, now);
+  out.header.options.mss = birth_.mss;
+  if (offer ? config_->window_scale : scaling_) out.header.options.window_scale = rcv_.scale.shift();
+  out.retransmission = again;
+  snd_.on_sent(snd_.iss + 1);
+  if (again) {
+    ++retransmits_;
+  } else {
+    timed_ = {snd_.max, true, now};
+    timers_.arm(TimerKind::retransmit, now + rtt_.rto(*config_));
+  }
+}
+
+void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
+  std::uint32_t flight = snd_.in_flight();
+  // RFC 5681 4.1: the ACK clock has stopped.
+  if (flight == 0 && now - last_sent_ > rtt_.rto(*config_)) congestion_.on_idle(send_mss());
+
+  SeqNum seq = snd_.nxt;
+  SeqNum behind = seq + plan.text + (plan.fin ? 1u : 0u);
+  wire::TcpFlags flags = wire::kAck;
+  // RFC 9293 3.9.1.2: where the send queue ends.
+  if (plan.text > 0 && plan.text == snd_.unsent()) flags |= wire::kPsh;
+  if (plan.fin) flags |= wire::kFin;
+  fill(out, seq, flags, now);
+  out.text = snd_.text_at(seq, plan.text);
+  out.retransmission = seq.before(snd_.max);
+
+  snd_.on_sent(behind);
+  usage_.on_sent(snd_.in_flight());
+  last_sent_ = now;
+  probe_owed_ = false;
+  if (out.retransmission) {
+    ++retransmits_;
+  } else {
+    if (!timed_.running) timed_ = {behind, true, now};
+    if (plan.text < send_mss()) small_end_ = behind;
+  }
+  // RFC 6298 5.1; from the first of a flight, wherever the timer was.
+  if (flight == 0) timers_.clear(TimerKind::retransmit);
+  reschedule(now);
+}
+
+void Connection::fill_retransmission(OutSegment& out, const Plan& plan, Instant now) {
+  wire::TcpFlags flags = wire::kAck;
+  if (plan.text > 0 && plan.text == snd_.text.size()) flags |= wire::kPsh;
+  if (plan.fin) flags |= wire::kFin;
+  fill(out, snd_.una, flags, now);
+  out.text = snd_.text_at(snd_.una, plan.text);
+  out.retransmission = true;
+  ++retransmits_;
+  retransmit_first_ = false;
+  timed_.running = false;
+  last_sent_ = now;
+}
+
+// SND.NXT stays: the octet counts as in flight only once the peer has taken it.
+void Connection::fill_probe(OutSegment& out, const Plan& plan, Instant now) {
+  probe_owed_ = false;
+  if (plan.text > 0 && snd_.window_from(snd_.nxt) >= plan.text) {
+    fill_text(out, plan, now);
+    return;
+  }
+  SeqNum seq = snd_.nxt;
+  fill(out, seq, plan.fin ? wire::kAck | wire::kFin : wire::kAck, now);
+  out.text = snd_.text_at(seq, plan.text);
+  out.retransmission = seq.before(snd_.max);
+  snd_.max = later_of(snd_.max, seq + 1);
+}
+
+}  // namespace weir::tcp

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// Deadlines: which run, and what each does.
+#include <algorithm>
+
+#include "weir/tcp/connection.h"
+
+namespace weir::tcp {
+namespace {
+
+constexpr Duration kBufferIdle = Duration::seconds(1);
+
+}  // namespace
+
+Instant Connection::next_deadline() const { return timers_.next(); }
+
+// After whatever may have changed what is outstanding. While anything is sent and not acknowledged, or may be sent and
+// has not been, exactly one of `retransmit` and `persist` runs, so that no connection is ever left without a deadline,
+// not even one whose segments nobody takes from it.
+void Connection::reschedule(Instant now) {
+  if (state_ == State::closed || state_ == State::time_wait) return;
+  if (!snd_.outstanding()) {
+    timers_.clear(TimerKind::retransmit);
+    timers_.clear(TimerKind::persist);
+  } else if (!is_synchronized(state_) || snd_.in_flight() > 0 || plan_text().what != Emission::none) {
+    if (timers_.armed(TimerKind::persist)) {
+      timers_.clear(TimerKind::persist);
+      persist_shots_ = 0;
+      probe_owed_ = false;
+    }
+    if (!timers_.armed(TimerKind::retransmit)) timers_.arm(TimerKind::retransmit, now + rtt_.rto(*config_));
+  } else {
+    // Nothing is in flight, so neither the congestion window nor Nagle holds it back: the peer's window does.
+    timers_.clear(TimerKind::retransmit);
+    if (!timers_.armed(TimerKind::persist)) timers_.arm(TimerKind::persist, now + persist_interval());
+  }
+  if (!timers_.armed(TimerKind::release_buffers) &&
+      (snd_.text.capacity() != 0 || rcv_.text.capacity() != 0 || rcv_.gaps.holds_memory())) {
+    timers_.arm(TimerKind::release_buffers, now + kBufferIdle);
+  }
+}
+
+void Connection::on_deadline(Instant now) {
+  while (auto kind = timers_.take_expired(now)) {
+    switch (*kind) {
+      case TimerKind::retransmit:
+        on_retransmit_timer(now);
+        break;
+      case TimerKind::persist:
+        on_persist_timer(now);
+        break;
+      case TimerKind::delayed_ack:
+        if (ack_ == AckDebt::delayed) ack_ = AckDebt::now;
+        break;
+      // RFC 9293 3.10.8 has no such time-out; without it a peer that never closes would keep a connection for ever.
+      case TimerKind::fin_wait_2:
+        enter(State::closed, now);
+        break;
+      // RFC 9293 3.10.8
+      case TimerKind::time_wait:
+        enter(State::closed, now);
+        break;
+      case TimerKind::release_buffers:
+        on_release_timer();
+        break;
+    }
+  }
+  reschedule(now);
+}
+
+// RFC 6298 5.4 to 5.7
+void Connection::on_retransmit_timer(Instant now) {
+  // RFC 9293 3.8.3: R2.
+  std::uint8_t most = state_ == State::syn_sent       ? config_->syn_retries
+                      : state_ == State::syn_received ? config_->syn_ack_retries
+                                                      : config_->retries;
+  bool window_closed = is_synchronized(state_) && snd_.wnd.closed() && snd_.in_flight() > 0;
+  if (!window_closed && retries_ >= most) {
+    fail(Errc::timed_out, now);
+    return;
+  }
+  timed_.running = false;  // Karn
+  retransmit_first_ = false;
+  if (window_closed) {
+    // RFC 9293 3.8.6: the window has shrunk over what is in flight. It becomes a matter of the persist timer, which
+    // does not give up while the peer answers.
+    snd_.go_back();
+    probe_owed_ = true;
+    return;
+  }
+  if (snd_.in_flight() > 0) {
+    ++timeouts_;
+    if (is_synchronized(state_)) {
+      congestion_.on_timeout(snd_.in_flight(), send_mss(), retries_ > 0);
+      loss_.on_timeout(snd_.max);
+    } else {
+      syn_lost_ = true;
+    }
+    snd_.go_back();
+  }
+  ++retries_;
+  rtt_.back_off();
+  timers_.arm(TimerKind::retransmit, now + rtt_.rto(*config_));
+}
+
+// RFC 9293 3.8.6.1
+void Connection::on_persist_timer(Instant now) {
+  // A peer that does not answer is gone; one that answers for ever, and keeps what a user has left behind, is an
+  // attack.
+  if (persist_unanswered_ >= config_->retries || (user_gone_ && persist_shots_ >= config_->retries)) {
+    error_ = Errc::timed_out;
+    reset_peer(now);
+    return;
+  }
+  ++persist_unanswered_;
+  if (persist_shots_ < 255) ++persist_shots_;
+  probe_owed_ = true;
+  timers_.arm(TimerKind::persist, now + persist_interval());
+}
+
+Duration Connection::persist_interval() const {
+  std::int64_t factor = std::int64_t{1} << std::min<std::uint8_t>(persist_shots_, 20);
+  return std::min(rtt_.rto(*config_) * factor, config_->max_rto);
+}
+
+void Connection::on_release_timer() {
+  bool used = buffers_used_;
+  buffers_used_ = false;
+  if (used) return;  // reschedule() looks again in a while
+  if (snd_.text.empty()) snd_.text.release();
+  if (rcv_.gaps.empty()) {
+    rcv_.gaps.release();
+    if (rcv_.text.empty()) rcv_.text.release();
+  }
+}
+
+}  // namespace weir::tcp

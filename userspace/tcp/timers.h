@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "weir/base/time.h"
+
+namespace weir::tcp {
+
+// Why a connection wants to be woken. In the order in which deadlines of one instant are served.
+enum class TimerKind : std::uint8_t {
+  retransmit,       // RFC 6298: something sent is not acknowledged, or something may be sent and has not been
+  persist,          // RFC 9293 3.8.6.1: something is to be sent and the window does not let it
+  delayed_ack,      // RFC 9293 3.8.6.3
+  fin_wait_2,       // the peer of a connection that nobody reads keeps it half open
+  time_wait,        // RFC 9293 3.6.1: 2 MSL
+  release_buffers,  // an idle connection gives its memory back
+};
+inline constexpr std::size_t kTimerKinds = 6;
+
+// A connection's deadlines, at most one of a kind. This is data: next() and take_expired() read the same fields.
+class Timers {
+ public:
+  Timers() { at_.fill(Instant::never()); }
+
+  void arm(TimerKind kind, Instant at) { slot(kind) = at; }
+  void clear(TimerKind kind) { slot(kind) = Instant::never(); }
+  void clear_all() { at_.fill(Instant::never()); }
+  bool armed(TimerKind kind) const { return at_[static_cast<std::size_t>(kind)] != Instant::never(); }
+
+  Instant next() const {
+    Instant earliest = Instant::never();
+    for (Instant at : at_)
+      if (at < earliest) earliest = at;
+    return earliest;
+  }
+  // A timer whose time has come, now disarmed; nothing when there is none left.
+  std::optional<TimerKind> take_expired(Instant now) {
+    for (std::size_t i = 0; i < kTimerKinds; ++i) {
+      if (at_[i] > now || at_[i] == Instant::never()) continue;
+      at_[i] = Instant::never();
+      return static_cast<TimerKind>(i);
+    }
+    return std::nullopt;
+  }
+
+ private:
+  Instant& slot(TimerKind kind) { return at_[static_cast<std::size_t>(kind)]; }
+  std::array<Instant, kTimerKinds> at_;
+};
+
+}  // namespace weir::tcp
