@@ -25,7 +25,7 @@ inline T load_native(const std::byte* p) {
 // addition with carry waits for the one before it: one chain would bound the loop at its latency, not at the loads.
 template <bool copy>
 std::uint64_t native_sum(std::byte* to, const std::byte* from, std::size_t n) {
-  auto step = [&to, &from]<class T>(T) {
+  auto step = [&]<class T>(T) {
     T w = load_native<T>(from);
     if constexpr (copy) {
       std::memcpy(to, &w, sizeof w);

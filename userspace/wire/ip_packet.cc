@@ -14,7 +14,7 @@ IpPacketView::IpPacketView(const Ipv4View& v4)
       family_(Family::v4),
       protocol_(v4.protocol()),
       ttl_(v4.ttl()),
-      traffic_class_(static_cast<std::uint8_t>(v4.dscp() << 2 | static_cast<unsigned>(v4.ecn()))),
+      traffic_class_(wire::traffic_class(v4.dscp(), v4.ecn())),
       header_checksum_ok_(v4.checksum_ok()),
       source_routed_(v4.source_routed()) {}
 

@@ -24,6 +24,11 @@ enum class IpProtocol : std::uint8_t {
 // RFC 3168 5: the low two bits of the traffic class.
 enum class Ecn : std::uint8_t { not_ect = 0, ect1 = 1, ect0 = 2, ce = 3 };
 
+// The byte that both stand in: IPv4's former TOS, IPv6's traffic class. `dscp` is 0..63.
+constexpr std::uint8_t traffic_class(std::uint8_t dscp, Ecn ecn) {
+  return static_cast<std::uint8_t>((unsigned{dscp} << 2) | static_cast<unsigned>(ecn));
+}
+
 // A packet's place in the datagram that it is a part of.
 struct FragmentInfo {
   std::uint32_t id = 0;      // 16 bits in IPv4, 32 in IPv6

@@ -51,7 +51,7 @@ void Ipv4Header::write(Bytes to) const {
   assert(payload_length <= 0xffff - kIpv4HeaderSize && fragment_offset % 8 == 0);
   std::byte* p = to.data();
   p[0] = std::byte{0x45};
-  p[1] = static_cast<std::byte>((dscp << 2) | static_cast<unsigned>(ecn));
+  p[1] = static_cast<std::byte>(traffic_class(dscp, ecn));
   store_be(p + 2, static_cast<std::uint16_t>(kIpv4HeaderSize + payload_length));
   store_be(p + 4, id);
   unsigned flags = (dont_fragment ? 0x4000u : 0u) | (more_fragments ? 0x2000u : 0u);

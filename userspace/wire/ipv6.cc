@@ -131,8 +131,7 @@ std::optional<Ipv6View> Ipv6View::parse(ConstBytes packet) {
 void Ipv6Header::write(Bytes to) const {
   assert(to.size() >= kIpv6HeaderSize && src.is_v6() && dst.is_v6());
   std::byte* p = to.data();
-  unsigned traffic_class = (static_cast<unsigned>(dscp) << 2 & 0xfcu) | static_cast<unsigned>(ecn);
-  store_be(p, std::uint32_t{0x60000000u | traffic_class << 20 | (flow_label & 0xfffffu)});
+  store_be(p, std::uint32_t{0x60000000u | std::uint32_t{traffic_class(dscp, ecn)} << 20 | (flow_label & 0xfffffu)});
   store_be(p + 4, payload_length);
   p[6] = static_cast<std::byte>(next_header);
   p[7] = static_cast<std::byte>(hop_limit);
