@@ -31,6 +31,7 @@ struct AttachOptions {
   // Puts this binary's program in the place of the attached one, with the maps as they are. The mode stays; the choices
   // above are taken over where they differ from their default, otherwise they stay too.
   bool replace = false;
+  std::string* log = nullptr;  // gets what libbpf and the verifier said
 };
 
 struct AttachReport {

@@ -6,23 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "weir/control/heartbeat.h"
 #include "weir/control/instance.h"
 #include "weir/control/steer.h"
 
 namespace weir::control {
-
-// By the age of a queue's heartbeat, with the thresholds that XDP uses.
-enum class EngineState : std::uint8_t {
-  absent,  // none, or it left in good order
-  alive,
-  silent,   // older than WEIR_SYN_STALE_NS: new connections go to the kernel
-  stopped,  // older than WEIR_FLOW_STALE_NS: its flows' frames are dropped, if it still has a socket
-};
-const char* engine_state_name(EngineState s);
-
-EngineState engine_state(const weir_heartbeat& heartbeat, Instant now);
-// Some queue's engine is alive or silent: its flows count as live.
-bool any_engine(const xdp::Maps& maps, Instant now);
 
 struct QueueStatus {
   std::uint32_t queue = 0;
@@ -53,10 +41,10 @@ struct Status {
   std::uint64_t live_flows = 0;      // 0 where no engine is there to have them
 };
 
+// One for each queue that the interface had at attach, and each beyond that has an engine.
+std::vector<QueueStatus> read_queues(const xdp::Maps& maps, Instant now);
+
 // Reads only; needs no lock.
 Outcome<Status> read_status(const Instance& instance, Instant now);
-
-// CLOCK_MONOTONIC.
-Instant monotonic_now();
 
 }  // namespace weir::control

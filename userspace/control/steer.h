@@ -4,8 +4,9 @@
 // Life of an entry: free (protocol 0) -> live -> draining -> free. An entry is written before its index is published in
 // `steer_index`, and withdrawn there, and a grace period passed, before it is cleared, so XDP never reads half of one.
 //
-// An engine that has flows on an entry whose port and protocol are no longer theirs (`del --now`) aborts them, and
-// counts `flows` down as it does; an entry is used again only when `flows` is 0 or no engine is there.
+// An engine writes `listeners` and `flows` of an entry only while the entry's protocol and port are those it means.
+// When they no longer are (`del --now`, a detach), it aborts the flows it had there; a port that is added again may
+// have another index.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+#include "weir/control/heartbeat.h"
+
+#include <sys/types.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+namespace weir::control {
+
+const char* engine_state_name(EngineState s) {
+  switch (s) {
+    case EngineState::absent:
+      return "absent";
+    case EngineState::alive:
+      return "alive";
+    case EngineState::silent:
+      return "silent";
+    case EngineState::stopped:
+      return "stopped";
+  }
+  return "?";
+}
+
+EngineState engine_state(const weir_heartbeat& heartbeat, Instant now) {
+  const std::uint64_t beat = xdp::load(heartbeat.monotonic_ns);
+  if (beat == 0) return EngineState::absent;
+  const auto at = static_cast<std::uint64_t>(now.ns());
+  const std::uint64_t age = at > beat ? at - beat : 0;
+  if (age <= WEIR_SYN_STALE_NS) return EngineState::alive;
+  return age <= WEIR_FLOW_STALE_NS ? EngineState::silent : EngineState::stopped;
+}
+
+bool any_engine(const xdp::Maps& maps, Instant now) {
+  const auto beats = maps.heartbeats();
+  return std::any_of(beats.begin(), beats.end(), [&](const weir_heartbeat& h) {
+    const EngineState s = engine_state(h, now);
+    return s == EngineState::alive || s == EngineState::silent;
+  });
+}
+
+bool engines_gone(const xdp::Maps& maps, Instant now) {
+  const auto beats = maps.heartbeats();
+  return std::all_of(beats.begin(), beats.end(), [&](const weir_heartbeat& h) {
+    const EngineState s = engine_state(h, now);
+    if (s == EngineState::absent) return true;
+    if (s != EngineState::stopped) return false;
+    const auto pid = static_cast<pid_t>(xdp::load(h.pid));
+    return pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH);
+  });
+}
+
+Instant monotonic_now() { return Instant::from_ns(xdp::monotonic_ns()); }
+
+}  // namespace weir::control

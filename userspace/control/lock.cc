@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "weir/control/lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "weir/common/abi.h"
+
+namespace weir::control {
+namespace {
+
+constexpr const char* kLockPath = WEIR_RUN_DIR "/lock";
+
+std::string holder(int file) {
+  char text[16] = {};
+  const ssize_t n = pread(file, text, sizeof text - 1, 0);
+  return n > 0 ? "process " + std::string(text, static_cast<std::size_t>(n)) : "another process";
+}
+
+}  // namespace
+
+Outcome<void> prepare_run_directory() {
+  if (mkdir(WEIR_RUN_DIR, 0755) != 0 && errno != EEXIST)
+    return Err(xdp::system_error(errno, "making " WEIR_RUN_DIR, errno == EACCES ? "run it as root" : ""));
+  return {};
+}
+
+Outcome<Lock> Lock::acquire(Duration patience) {
+  constexpr auto kPause = std::chrono::milliseconds(5);
+  if (auto r = prepare_run_directory(); !r) return Err(r.error());
+  xdp::Fd file(open(kLockPath, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!file)
+    return Err(xdp::system_error(errno, std::string("opening ") + kLockPath, errno == EACCES ? "run it as root" : ""));
+  const long long until = xdp::monotonic_ns() + patience.count_ns();
+  while (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return Err(xdp::system_error(errno, std::string("locking ") + kLockPath));
+    if (xdp::monotonic_ns() >= until)
+      return xdp::fail(
+          holder(file.get()) + " is changing weir's configuration (it holds " + kLockPath + "): wait for it, or end it",
+          EWOULDBLOCK);
+    std::this_thread::sleep_for(kPause);
+  }
+  // For the message above; a stale number in an unlocked file misleads nobody.
+  const std::string pid = std::to_string(getpid());
+  if (ftruncate(file.get(), 0) == 0) static_cast<void>(pwrite(file.get(), pid.data(), pid.size(), 0) < 0);
+  return Lock(std::move(file));
+}
+
+}  // namespace weir::control

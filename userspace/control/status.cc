@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "weir/control/status.h"
+
+namespace weir::control {
+
+std::vector<QueueStatus> read_queues(const xdp::Maps& maps, Instant now) {
+  std::vector<QueueStatus> out;
+  const auto beats = maps.heartbeats();
+  const std::uint32_t queues = maps.config().queues;
+  for (std::uint32_t q = 0; q < beats.size(); ++q) {
+    const weir_heartbeat& h = beats[q];
+    QueueStatus s;
+    s.queue = q;
+    s.engine = engine_state(h, now);
+    // A queue beyond the count at attach is shown where an engine is on it.
+    if (q >= queues && s.engine == EngineState::absent) continue;
+    if (s.engine != EngineState::absent) {
+      auto age = [&](const weir_u64& then) {
+        const Duration d = now - Instant::from_ns(static_cast<std::int64_t>(xdp::load(then)));
+        return d < Duration() ? Duration() : d;
+      };
+      s.pid = xdp::load(h.pid);
+      s.zero_copy = xdp::load(h.zero_copy) != 0;
+      s.heartbeat_age = age(h.monotonic_ns);
+      s.uptime = age(h.started_ns);
+      s.loop_lag = Duration::nanoseconds(static_cast<std::int64_t>(xdp::load(h.loop_lag_ns)));
+    }
+    out.push_back(s);
+  }
+  return out;
+}
+
+Outcome<Status> read_status(const Instance& instance, Instant now) {
+  const xdp::Maps& maps = instance.maps();
+  const weir_config& config = maps.config();
+  Status out;
+  out.interface = instance.interface();
+  out.ifindex = config.ifindex;
+  out.netns_cookie = config.netns_cookie;
+  out.abi = config.abi_version;
+  out.mode = static_cast<weir_xdp_mode>(config.xdp_mode);
+  const weir_u32 flags = xdp::load(config.flags);
+  out.bypass_firewall = (flags & WEIR_CONFIG_BYPASS_FIREWALL) != 0;
+  out.partial_checksums = (flags & WEIR_CONFIG_PARTIAL_CSUM) != 0;
+  out.detaching = (flags & WEIR_CONFIG_DETACHING) != 0;
+  out.mac = MacAddress::load(reinterpret_cast<const std::byte*>(config.mac));
+  if (!instance.directory().empty()) {
+    if (auto link = xdp::read_link(instance.directory())) {
+      out.program_id = link->program_id;
+      out.attached = link->ifindex != 0;
+    }
+  }
+  auto addresses = maps.local_addresses();
+  if (!addresses) return Err(addresses.error());
+  out.addresses = std::move(addresses).value();
+  out.queues = read_queues(maps, now);
+  auto steered = steer_list(maps);
+  if (!steered) return Err(steered.error());
+  out.steered = std::move(steered).value();
+  auto filter = maps.read_filter(xdp::load(config.filter_selector) & 1);
+  if (!filter) return Err(filter.error());
+  out.rules = filter->count;
+  if (any_engine(maps, now))
+    for (const SteerEntry& e : out.steered) out.live_flows += e.flows;
+  return out;
+}
+
+}  // namespace weir::control
