@@ -22,6 +22,7 @@
 #include "weir/base/time.h"
 #include "weir/common/reasons.h"
 #include "weir/tcp/config.h"
+#include "weir/tcp/connection.h"  // Readiness
 #include "weir/tcp/info.h"
 #include "weir/wire/checksum.h"
 

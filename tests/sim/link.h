@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// One direction of a link that does to frames whatever its parameters say, and the same for the same seed.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "weir/base/bytes.h"
+#include "weir/base/time.h"
+
+namespace weir::sim {
+
+struct LinkParameters {
+  Duration delay = Duration::microseconds(50);
+  Duration jitter;  // added to each frame, uniformly from zero; does not reorder by itself
+  double loss = 0;  // probabilities, of each frame
+  double duplication = 0;
+  double corruption = 0;  // one bit behind the first `spared` bytes
+  double reordering = 0;  // held back for up to `hold`
+  Duration hold;
+  std::uint64_t rate = 0;   // bits a second; 0: infinite
+  std::uint32_t queue = 0;  // bytes that may wait for the rate; 0: no end
+  std::size_t spared = 14;
+};
+
+class Link {
+ public:
+  Link(const LinkParameters& parameters, std::uint64_t seed) : p_(parameters), random_(seed) {}
+
+  void send(ConstBytes frame, Instant now) {
+    ++sent_;
+    Instant leaves = now;
+    if (p_.rate != 0) {
+      Duration backlog = free_at_ > now ? free_at_ - now : Duration{};
+      if (p_.queue != 0 && bytes_in(backlog) > p_.queue) return;
+      auto bits = static_cast<std::int64_t>(frame.size()) * 8;
+      leaves = now + backlog + Duration::nanoseconds(bits * 1'000'000'000 / static_cast<std::int64_t>(p_.rate));
+      free_at_ = leaves;
+    }
+    if (chance(p_.loss)) return;
+    unsigned copies = chance(p_.duplication) ? 2 : 1;
+    for (unsigned i = 0; i < copies; ++i) {
+      std::vector<std::byte> bytes(frame.begin(), frame.end());
+      if (chance(p_.corruption) && bytes.size() > p_.spared) {
+        std::size_t at = p_.spared + random_() % (bytes.size() - p_.spared);
+        bytes[at] ^= static_cast<std::byte>(1u << (random_() % 8));
+      }
+      Instant arrives = leaves + p_.delay + upto(p_.jitter);
+      if (chance(p_.reordering)) {
+        arrives += upto(p_.hold);
+      } else {
+        arrives = std::max(arrives, last_arrival_);
+        last_arrival_ = arrives;
+      }
+      flying_.emplace(arrives, std::move(bytes));
+    }
+  }
+
+  Instant next_arrival() const { return flying_.empty() ? Instant::never() : flying_.begin()->first; }
+  // A frame that has arrived by `now`.
+  std::optional<std::vector<std::byte>> receive(Instant now) {
+    if (next_arrival() > now) return std::nullopt;
+    std::vector<std::byte> frame = std::move(flying_.begin()->second);
+    flying_.erase(flying_.begin());
+    return frame;
+  }
+  std::uint64_t sent() const { return sent_; }
+
+ private:
+  bool chance(double p) { return p > 0 && std::uniform_real_distribution<>(0, 1)(random_) < p; }
+  Duration upto(Duration d) {
+    return d.count_ns() == 0
+               ? d
+               : Duration::nanoseconds(static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(d.count_ns())));
+  }
+  std::uint64_t bytes_in(Duration d) const {
+    return static_cast<std::uint64_t>(d.count_us()) * (p_.rate / 8) / 1'000'000;
+  }
+
+  LinkParameters p_;
+  std::mt19937_64 random_;
+  Instant free_at_;
+  Instant last_arrival_;
+  std::uint64_t sent_ = 0;
+  std::multimap<Instant, std::vector<std::byte>> flying_;
+};
+
+}  // namespace weir::sim
