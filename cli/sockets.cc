@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// weir sockets: what only the engine knows, asked at its own socket (control/engine_protocol.h).
+#include <fmt/core.h>
+
+#include <cerrno>
+#include <cmath>
+
+#include "output.h"
+#include "table.h"
+#include "weir/control/engine_protocol.h"
+#include "weir/control/status.h"
+
+namespace weir::cli {
+namespace {
+
+constexpr Duration kPatience = Duration::seconds(1);
+
+Outcome<Json> ask(const control::Instance& instance) {
+  const std::string& interface = instance.interface();
+  const std::string path = control::engine_socket_path(instance.config().netns_cookie, instance.ifindex());
+  const auto answer = control::ask_engine(path, R"({"cmd":"sockets"})", kPatience);
+  if (!answer) {
+    const int code = answer.error().code;
+    if (code == ENOENT || code == ECONNREFUSED)
+      return fail(
+          fmt::format("no engine runs on {}: `weir run --interface {} -- SERVER` starts one", interface, interface),
+          ENOENT);
+    if (code == ETIMEDOUT)
+      return fail(fmt::format("the engine on {} is stopped: it did not answer within {}; `weir status {}` has its pid",
+                              interface, seconds_text(kPatience), interface),
+                  ETIMEDOUT);
+    return Err(answer.error());
+  }
+  Json document = Json::parse(*answer, nullptr, false);
+  if (!document.is_object() || !document.value("ok", false))
+    return fail(
+        fmt::format("the engine on {} gave an answer that is not understood: is it of another version?", interface),
+        EPROTO);
+  document.erase("ok");
+  document["interface"] = interface;
+  for (const char* list : {"listeners", "connections"})
+    if (!document.contains(list) || !document[list].is_array()) document[list] = Json::array();
+  return document;
+}
+
+std::uint64_t number(const Json& of, const char* key) {
+  const auto found = of.find(key);
+  return found != of.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
+std::string text(const Json& of, const char* key) {
+  const auto found = of.find(key);
+  return found != of.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+bool yes(const Json& of, const char* key) {
+  const auto found = of.find(key);
+  return found != of.end() && found->is_boolean() && found->get<bool>();
+}
+
+// In the words of `ss -i`: times in milliseconds; sizes here in bytes.
+std::string info_text(const Json& c) {
+  const auto ms = [&](const char* key) { return static_cast<double>(number(c, key)) / 1e3; };
+  std::string out;
+  if (yes(c, "timestamps")) out += "ts ";
+  if (yes(c, "window_scaling")) out += fmt::format("wscale:{},{} ", number(c, "send_scale"), number(c, "recv_scale"));
+  out += fmt::format("rto:{:.0f} rtt:{:.3f}/{:.3f} minrtt:{:.3f} ", ms("rto_us"), ms("srtt_us"), ms("rttvar_us"),
+                     ms("min_rtt_us"));
+  out += fmt::format("mss:{} rcvmss:{} cwnd:{} ", number(c, "send_mss"), number(c, "recv_mss"), number(c, "cwnd"));
+  // A ssthresh that no loss has set yet says nothing.
+  if (number(c, "ssthresh") < 0x7fffffff) out += fmt::format("ssthresh:{} ", number(c, "ssthresh"));
+  out += fmt::format("snd_wnd:{} rcv_wnd:{} unacked:{} ", number(c, "send_window"), number(c, "recv_window"),
+                     number(c, "in_flight"));
+  out += fmt::format("bytes_acked:{} bytes_received:{} segs_out:{} segs_in:{} ", number(c, "bytes_acked"),
+                     number(c, "bytes_received"), number(c, "segments_out"), number(c, "segments_in"));
+  out += fmt::format("retrans:{} timeouts:{} rcv_ooopack:{}", number(c, "retransmits"), number(c, "timeouts"),
+                     number(c, "out_of_order"));
+  return out;
+}
+
+enum class Detail : std::uint8_t { plain, info };
+
+std::string to_text(const Json& document, Detail detail) {
+  using Align = Columns::Align;
+  Columns columns({{"State"},
+                   {"Recv-Q", Align::right},
+                   {"Send-Q", Align::right},
+                   {"Local Address:Port"},
+                   {"Peer Address:Port"},
+                   {""}});
+  std::vector<std::string> below;  // the info line of each row
+  for (const Json& l : document["listeners"]) {
+    const std::string served = text(l, "mode") == "kernel" ? "by the kernel: " + text(l, "why") : "";
+    columns.row({"LISTEN", std::to_string(number(l, "queued")), std::to_string(number(l, "backlog")), text(l, "local"),
+                 "*:*", served});
+    below.emplace_back();
+  }
+  for (const Json& c : document["connections"]) {
+    columns.row({text(c, "state"), std::to_string(number(c, "recv_queue")), std::to_string(number(c, "send_queue")),
+                 text(c, "local"), text(c, "remote"), ""});
+    below.push_back(info_text(c));
+  }
+  const std::string rows = columns.text();
+  std::string out;
+  std::size_t line = 0;
+  for (std::string_view row : split(rows, '\n')) {
+    const auto end = row.find_last_not_of(' ');
+    if (end == std::string_view::npos) continue;
+    out += row.substr(0, end + 1);
+    out += '\n';
+    if (detail == Detail::info && line > 0 && !below[line - 1].empty()) out += "\t " + below[line - 1] + "\n";
+    ++line;
+  }
+  return out;
+}
+
+}  // namespace
+
+Outcome<int> run_sockets(const Context& context) {
+  const auto instance = choose_instance(context.args.get("IFACE"));
+  if (!instance) return Err(instance.error());
+  const auto document = ask(*instance);
+  if (!document) return Err(document.error());
+  if (context.json)
+    print_line(*document);
+  else
+    print(to_text(*document, context.args.has("--info") ? Detail::info : Detail::plain));
+  return kOk;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+// weir status.
+#include "status.h"
+
+#include <fmt/core.h>
+
+#include "table.h"
+#include "weir/control/instance.h"
+#include "words.h"
+
+namespace weir::cli {
+namespace {
+
+using control::EngineState;
+
+Paint colour(EngineState state) {
+  switch (state) {
+    case EngineState::alive:
+      return Paint::good;
+    case EngineState::silent:
+      return Paint::caution;
+    case EngineState::stopped:
+      return Paint::bad;
+    case EngineState::absent:
+      return Paint::dim;
+  }
+  return Paint::plain;
+}
+
+std::string engine_text(const control::QueueStatus& queue) {
+  const std::string name = paint(colour(queue.engine), control::engine_state_name(queue.engine));
+  if (queue.engine == EngineState::absent) return fmt::format("engine {}", name);
+  std::string out = fmt::format("engine {}", name);
+  if (queue.engine != EngineState::alive) out += fmt::format(" for {}", seconds_text(queue.heartbeat_age));
+  out += fmt::format(", pid {}, {}, up {}", queue.pid, queue.zero_copy ? "zero-copy" : "copy mode",
+                     seconds_text(queue.uptime));
+  if (queue.loop_lag.count_ns() > 0)
+    out += fmt::format(", longest turn {:.2f} ms", static_cast<double>(queue.loop_lag.count_us()) / 1e3);
+  return out;
+}
+
+Json to_json(const control::QueueStatus& queue) {
+  const bool here = queue.engine != EngineState::absent;
+  Json out = {{"queue", queue.queue}, {"engine", control::engine_state_name(queue.engine)}};
+  out["pid"] = here ? Json(queue.pid) : Json(nullptr);
+  out["zero_copy"] = here ? Json(queue.zero_copy) : Json(nullptr);
+  out["heartbeat_age_ms"] = here ? Json(queue.heartbeat_age.count_ms()) : Json(nullptr);
+  out["uptime_ms"] = here ? Json(queue.uptime.count_ms()) : Json(nullptr);
+  out["loop_lag_us"] = here ? Json(queue.loop_lag.count_us()) : Json(nullptr);
+  return out;
+}
+
+std::string steered_text(const control::Status& facts) {
+  Columns columns({{"PORT"}, {"ENGINE"}, {"FLOWS", Columns::Align::right}, {"WHILE NO ENGINE LISTENS"}});
+  std::size_t reserved = 0;
+  for (const control::SteerEntry& entry : facts.steered) {
+    if (entry.reserved) {
+      ++reserved;
+      continue;
+    }
+    const char* state = entry.draining ? "draining" : entry.listeners != 0 ? "listening" : "not listening";
+    columns.row({entry.port.to_string(),
+                 paint(entry.listeners != 0 && !entry.draining ? Paint::good : Paint::plain, state),
+                 std::to_string(entry.flows), entry.absent_drop ? "new connections are dropped" : "the kernel serves"});
+  }
+  std::string out = columns.empty() ? "" : columns.text("  ");
+  if (reserved > 0)
+    out += fmt::format("  and {} of the engine's outgoing connections (`weir steer list`)\n",
+                       count_text(reserved, "local port", "local ports"));
+  return out;
+}
+
+struct StaleStatus {
+  control::InstanceSummary summary;
+};
+
+Json to_json(const StaleStatus& stale) {
+  return {{"interface", stale.summary.interface},
+          {"ifindex", stale.summary.ifindex},
+          {"netns_cookie", stale.summary.netns_cookie},
+          {"directory", stale.summary.directory}};
+}
+
+Outcome<InterfaceStatus> inspect(const control::Instance& instance) {
+  auto facts = control::read_status(instance, control::monotonic_now());
+  if (!facts) return Err(facts.error());
+  InterfaceStatus status{std::move(*facts), control::inspect_firewall(instance.interface()), {}};
+  status.advice = advise(status.facts, status.firewall);
+  return status;
+}
+
+}  // namespace
+
+Json to_json(const InterfaceStatus& s) {
+  Json queues = Json::array();
+  for (const auto& queue : s.facts.queues) queues.push_back(to_json(queue));
+  Json steered = Json::array();
+  for (const auto& entry : s.facts.steered) steered.push_back(to_json(entry));
+  Json addresses = Json::array();
+  for (const auto& address : s.facts.addresses) addresses.push_back(address.to_string());
+  Json out;
+  out["interface"] = s.facts.interface;
+  out["ifindex"] = s.facts.ifindex;
+  out["netns_cookie"] = s.facts.netns_cookie;
+  out["attached"] = s.facts.attached;
+  out["detaching"] = s.facts.detaching;
+  out["mode"] = mode_name(s.facts.mode);
+  out["program_id"] = s.facts.program_id;
+  out["abi"] = s.facts.abi;
+  out["checksums"] = s.facts.partial_checksums ? "partial" : "verify";
+  out["mac"] = s.facts.mac.to_string();
+  out["addresses"] = std::move(addresses);
+  out["firewall"] = {{"state", firewall_name(s.firewall.state)},
+                     {"what", s.firewall.what},
+                     {"bypassed", s.facts.bypass_firewall},
+                     {"text", firewall_line(s.firewall, s.facts.bypass_firewall)}};
+  out["queues"] = std::move(queues);
+  out["steer"] = std::move(steered);
+  out["rules"] = s.facts.rules;
+  out["live_flows"] = s.facts.live_flows;
+  out["advice"] = s.advice;
+  return out;
+}
+
+std::string to_text(const InterfaceStatus& s) {
+  const control::Status& facts = s.facts;
+  std::vector<std::string> addresses;
+  for (const auto& address : facts.addresses) addresses.push_back(address.to_string());
+  std::string out = fmt::format("{}: {}, {} mode, program id {}, ABI {}\n", facts.interface,
+                                facts.attached ? "attached" : paint(Paint::bad, "detached"), mode_name(facts.mode),
+                                facts.program_id, facts.abi);
+  for (const auto& queue : facts.queues) out += fmt::format("  queue {:<5} {}\n", queue.queue, engine_text(queue));
+  out += fmt::format("  firewall    {}\n", firewall_line(s.firewall, facts.bypass_firewall));
+  out += fmt::format("  checksums   {}\n",
+                     facts.partial_checksums ? "the link delivers partial ones: accepted" : "verified");
+  out += fmt::format("  addresses   {}\n", addresses.empty() ? "none" : join(addresses));
+  out += fmt::format("  filter      {}\n", count_text(facts.rules, "rule", "rules"));
+  out += steered_text(facts);
+  for (const std::string& line : s.advice) out += fmt::format("  {} {}\n", paint(Paint::caution, "->"), line);
+  return out;
+}
+
+Outcome<int> run_status(const Context& context) {
+  const auto wanted = context.args.get("IFACE");
+  std::vector<InterfaceStatus> found;
+  std::vector<StaleStatus> stale;
+  if (wanted) {
+    auto instance = control::Instance::open(*wanted);
+    if (!instance) return Err(instance.error());
+    auto status = inspect(*instance);
+    if (!status) return Err(status.error());
+    found.push_back(std::move(*status));
+  } else {
+    const auto summaries = control::list();
+    if (!summaries) return Err(summaries.error());
+    for (const auto& summary : *summaries) {
+      if (summary.stale) {
+        stale.push_back({summary});
+        continue;
+      }
+      auto instance = control::Instance::open(summary);
+      if (!instance) return Err(instance.error());
+      auto status = inspect(*instance);
+      if (!status) return Err(status.error());
+      found.push_back(std::move(*status));
+    }
+  }
+  if (context.json) {
+    Json interfaces = Json::array();
+    for (const auto& status : found) interfaces.push_back(to_json(status));
+    Json left = Json::array();
+    for (const auto& one : stale) left.push_back(to_json(one));
+    Json out;
+    out["interfaces"] = std::move(interfaces);
+    out["stale"] = std::move(left);
+    print_line(out);
+    return kOk;
+  }
+  bool first = true;
+  for (const auto& status : found) {
+    if (!first) print("\n");
+    first = false;
+    print(to_text(status));
+  }
+  for (const auto& one : stale)
+    print(
+        fmt::format("{} (interface {} of a namespace or device that is gone): `weir detach {}` removes what is left\n",
+                    one.summary.interface, one.summary.ifindex, one.summary.interface));
+  if (found.empty() && stale.empty())
+    print("weir is attached to no interface of this network namespace: `weir attach IFACE`\n");
+  return kOk;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// weir steer add, del, list.
+#include <fmt/core.h>
+#include <netinet/in.h>
+
+#include <cerrno>
+
+#include "output.h"
+#include "table.h"
+#include "values.h"
+#include "weir/control/caps.h"
+#include "weir/control/lock.h"
+#include "weir/control/status.h"
+#include "weir/control/steer.h"
+#include "words.h"
+
+namespace weir::cli {
+namespace {
+
+using control::Capability;
+
+// The engine serves TCP only: a steered UDP port would be one that nobody answers.
+Outcome<control::Port> wanted_port(const Context& context) {
+  if (context.args.get_or("protocol", "tcp") != "tcp")
+    return fail("the engine serves TCP only in this version: UDP ports cannot be steered", EOPNOTSUPP);
+  const auto number = parse_port(context.args.get_or("PORT", ""));
+  if (!number) return Err(number.error());
+  return control::Port{control::Protocol::tcp, *number};
+}
+
+struct Change {
+  control::Instance instance;
+  control::Lock lock;
+  control::Port port;
+};
+
+Outcome<Change> begin(const Context& context) {
+  const auto port = wanted_port(context);
+  if (!port) return Err(port.error());
+  if (const auto allowed = control::require_capabilities("steer", {Capability::bpf, Capability::net_admin}); !allowed)
+    return Err(allowed.error());
+  auto instance = choose_instance(context.args.get("dev"));
+  if (!instance) return Err(instance.error());
+  auto lock = control::Lock::acquire();
+  if (!lock) return Err(lock.error());
+  return Change{std::move(*instance), std::move(*lock), *port};
+}
+
+}  // namespace
+
+Json to_json(const control::SteerEntry& entry) {
+  Json out;
+  out["protocol"] = control::protocol_name(entry.port.protocol);
+  out["port"] = entry.port.number;
+  out["use"] = entry.reserved ? "outgoing" : "serve";
+  out["listening"] = entry.listeners != 0;
+  out["listening_queues"] = queue_numbers(entry.listeners);
+  out["flows"] = entry.flows;
+  out["draining"] = entry.draining;
+  out["absent"] = entry.absent_drop ? "drop" : "pass";
+  out["kernel_may_own"] = entry.kernel_may_own;
+  out["packets"] = entry.counter.packets;
+  out["bytes"] = entry.counter.bytes;
+  return out;
+}
+
+Outcome<int> run_steer_add(const Context& context) {
+  const auto change = begin(context);
+  if (!change) return Err(change.error());
+  const bool drop = context.args.get_or("absent", "pass") == "drop";
+  const auto index =
+      control::steer_add(change->instance.maps(), change->port, drop ? control::Absent::drop : control::Absent::pass,
+                         control::Purpose::serve, control::monotonic_now());
+  if (!index) return Err(index.error());
+  const std::string& interface = change->instance.interface();
+  if (context.json) {
+    print_line({{"interface", interface},
+                {"protocol", control::protocol_name(change->port.protocol)},
+                {"port", change->port.number},
+                {"absent", drop ? "drop" : "pass"}});
+  } else {
+    print(
+        fmt::format("{}: {} is steered: new connections go to the engine that listens there; {} while there is none\n",
+                    interface, change->port.to_string(), drop ? "they are dropped" : "the kernel has them"));
+  }
+  return kOk;
+}
+
+Outcome<int> run_steer_del(const Context& context) {
+  const auto change = begin(context);
+  if (!change) return Err(change.error());
+  const bool now = context.args.has("--now");
+  const auto report =
+      control::steer_del(change->instance.maps(), change->port, now ? control::Removal::now : control::Removal::drain,
+                         control::monotonic_now());
+  if (!report) return Err(report.error());
+  const std::string& interface = change->instance.interface();
+  if (context.json) {
+    print_line({{"interface", interface},
+                {"protocol", control::protocol_name(change->port.protocol)},
+                {"port", change->port.number},
+                {"removed", report->removed},
+                {"flows", report->flows}});
+    return kOk;
+  }
+  const std::string flows = count_text(report->flows, "flow", "flows");
+  if (!report->removed)
+    print(fmt::format("{}: {} drains: new connections go to the kernel, {} to their end\n", interface,
+                      change->port.to_string(), flows));
+  else if (report->flows > 0)
+    print(
+        fmt::format("{}: {} is no longer steered; the engine resets {}\n", interface, change->port.to_string(), flows));
+  else
+    print(fmt::format("{}: {} is no longer steered\n", interface, change->port.to_string()));
+  return kOk;
+}
+
+Outcome<int> run_steer_list(const Context& context) {
+  const auto instances = choose_instances(context.args.get("dev"));
+  if (!instances) return Err(instances.error());
+  Json list = Json::array();
+  Columns columns({{"DEV"},
+                   {"PORT"},
+                   {"USE"},
+                   {"ENGINE"},
+                   {"FLOWS", Columns::Align::right},
+                   {"ABSENT"},
+                   {"PACKETS", Columns::Align::right},
+                   {"BYTES", Columns::Align::right}});
+  for (const control::Instance& instance : *instances) {
+    // Entries whose last flow has ended are taken out on the way; one who may only read sees them as draining.
+    if (control::has_capability(Capability::bpf)) {
+      if (const auto lock = control::Lock::acquire(); lock)
+        static_cast<void>(control::reap_drained(instance.maps(), control::monotonic_now()).ok());
+    }
+    const auto entries = control::steer_list(instance.maps());
+    if (!entries) return Err(entries.error());
+    for (const control::SteerEntry& entry : *entries) {
+      Json one;
+      one["interface"] = instance.interface();
+      one.update(to_json(entry));
+      list.push_back(std::move(one));
+      columns.row({instance.interface(), entry.port.to_string(), entry.reserved ? "outgoing" : "serve",
+                   entry.draining         ? "draining"
+                   : entry.listeners != 0 ? "listening"
+                   : entry.reserved       ? "connecting"
+                                          : "not listening",
+                   std::to_string(entry.flows), entry.absent_drop ? "drop" : "pass",
+                   std::to_string(entry.counter.packets), std::to_string(entry.counter.bytes)});
+    }
+  }
+  if (context.json) {
+    Json out;
+    out["steer"] = std::move(list);
+    print_line(out);
+  } else {
+    print(columns.empty() ? "no port is steered: `weir steer add tcp PORT`\n" : columns.text());
+  }
+  return kOk;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+#include "table.h"
+
+#include <algorithm>
+
+namespace weir::cli {
+namespace {
+
+// clang-format off: a table reads by its columns
+Arg positional(std::string_view name, Value value, Need need, std::string_view help) {
+  return {Shape::positional, name, name, value, need, help};
+}
+Arg keyword(std::string_view name, std::string_view placeholder, Value value, std::string_view help) {
+  return {Shape::keyword, name, placeholder, value, Need::optional, help};
+}
+Arg word(std::string_view name, std::string_view choices, Need need, std::string_view help) {
+  return {Shape::word, name, choices, Value::choice, need, help};
+}
+Arg flag(std::string_view name, std::string_view help, std::string_view brief = {}) {
+  return {Shape::option, name, "", Value::none, Need::optional, help, "", brief};
+}
+Arg option(std::string_view name, std::string_view placeholder, Value value, std::string_view help,
+           std::string_view implied = {}) {
+  return {Shape::option, name, placeholder, value, Need::optional, help, implied};
+}
+// clang-format on
+
+constexpr std::string_view kDev = "the interface; may be left out where weir is attached to only one";
+constexpr std::string_view kIface = "the interface; without it, the one weir is attached to";
+
+std::vector<Command> make_commands() {
+  std::vector<Command> table;
+
+  table.push_back(
+      {"attach",
+       "",
+       "put weir's XDP program on an interface; nothing is steered yet",
+       {positional("IFACE", Value::interface, Need::required, "a network device of this namespace"),
+        option("--mode", "auto|native|generic", Value::choice, "auto: native where the driver can, else generic"),
+        flag("--bypass-firewall", "serve steered ports although the host's firewall does not see their frames"),
+        option("--checksum", "auto|verify|partial", Value::choice,
+               "partial: frames may come with the pseudo-header's checksum only (veth, virtio)"),
+        flag("--replace", "put this version's program in the place of the attached one; no packet is lost")},
+       Rest::none,
+       run_attach,
+       "The program stays when this command ends; `weir detach` takes it off.\n"
+       "With --replace, mode and choices stay as they are unless given.\n",
+       "weir attach eth0"});
+
+  table.push_back({"detach",
+                   "",
+                   "take weir's program off an interface, with its maps",
+                   {positional("IFACE", Value::interface, Need::required, "the interface"),
+                    flag("--force", "reset the engine's live flows first; without it they are a refusal")},
+                   Rest::none,
+                   run_detach,
+                   "",
+                   "weir detach eth0"});
+
+  table.push_back(
+      {"status",
+       "",
+       "where weir is attached, who serves, and what to do next",
+       {positional("IFACE", Value::interface, Need::optional, "without it, every interface weir is attached to")},
+       Rest::none,
+       run_status,
+       "",
+       "weir status"});
+
+  table.push_back(
+      {"stats",
+       "",
+       "what became of every frame, and why",
+       {positional("IFACE", Value::interface, Need::optional, kIface),
+        option("--watch", "SECONDS", Value::seconds, "again every SECONDS (1), with rates, until Ctrl-C", "1"),
+        flag("--all", "reasons that never happened, too")},
+       Rest::none,
+       run_stats,
+       "pass, drop and steer are the XDP program's verdicts and add up to all frames received; ring is what\n"
+       "was lost between it and the engine; taken and lost are what the engine did with what it got.\n",
+       "weir stats eth0 --watch 2"});
+
+  const Arg protocol = word("protocol", "tcp|udp", Need::optional, "tcp unless given");
+  const Arg port = positional("PORT", Value::port, Need::required, "1-65535, or a name of /etc/services");
+  const Arg dev = keyword("dev", "IFACE", Value::interface, kDev);
+
+  table.push_back({"steer",
+                   "add",
+                   "give a port's new connections to the engine that listens on it",
+                   {protocol, port, dev,
+                    keyword("absent", "pass|drop", Value::choice,
+                            "new connections while no engine is there: to the kernel (pass), or dropped")},
+                   Rest::none,
+                   run_steer_add,
+                   "Connections that the kernel has already stay the kernel's.\n",
+                   "weir steer add tcp 8080 dev eth0"});
+  table.push_back(
+      {"steer",
+       "del",
+       "give a port's new connections to the kernel again",
+       {protocol, port, dev, flag("--now", "reset the flows the engine has; without it they live to their end")},
+       Rest::none,
+       run_steer_del,
+       "",
+       "weir steer del tcp 8080"});
+  table.push_back({"steer",
+                   "list",
+                   "steered ports, who listens, and how many flows live",
+                   {dev},
+                   Rest::none,
+                   run_steer_list,
+                   "",
+                   "weir steer list"});
+
+  table.push_back(
+      {"filter",
+       "add",
+       "add a rule; it is in force at once",
+       {dev, keyword("index", "N", Value::number, "before the rule that is N-th now (0: first); without it, last"),
+        word("action", "drop|pass|accept", Need::required,
+             "drop: refuse; pass: to the kernel, unsteered; accept: ask no further rule"),
+        keyword("proto", "tcp|udp|icmp|icmpv6|N", Value::protocol, "the IP protocol"),
+        keyword("from", "PREFIX", Value::prefix, "source address, or network with /LENGTH"),
+        keyword("to", "PREFIX", Value::prefix, "destination likewise"),
+        keyword("port", "P[-Q]", Value::port_range, "destination port or ports; needs proto tcp or udp")},
+       Rest::none,
+       run_filter_add,
+       "The first rule that matches decides; a frame that none matches is accepted. ARP, neighbour discovery,\n"
+       "DHCP and ICMP errors are never filtered.\n",
+       "weir filter add drop from 192.0.2.0/24 proto tcp port 80-90"});
+  table.push_back({"filter",
+                   "del",
+                   "remove a rule",
+                   {positional("ID", Value::number, Need::required, "as `weir filter list` shows it"), dev},
+                   Rest::none,
+                   run_filter_del,
+                   "",
+                   "weir filter del 3"});
+  table.push_back({"filter",
+                   "list",
+                   "the rules in order, with what each has matched",
+                   {dev},
+                   Rest::none,
+                   run_filter_list,
+                   "",
+                   "weir filter list"});
+  table.push_back(
+      {"filter", "flush", "remove all rules", {dev}, Rest::none, run_filter_flush, "", "weir filter flush"});
+
+  table.push_back({"sockets",
+                   "",
+                   "the engine's listeners and connections, as ss shows the kernel's",
+                   {positional("IFACE", Value::interface, Need::optional, kIface),
+                    flag("--info", "round trip time, congestion window, retransmissions", "-i")},
+                   Rest::none,
+                   run_sockets,
+                   "",
+                   "weir sockets -i"});
+
+  table.push_back(
+      {"run",
+       "",
+       "open the engine's sockets, drop all privileges, and start a program",
+       {option("--user", "USER", Value::text, "run the program as this user, with its groups"),
+        option("--interface", "IFACE", Value::interface, "without it, every interface weir is attached to")},
+       Rest::command,
+       run_run,
+       "The program inherits the descriptors it needs ($WEIR_INHERIT), no capability, and no_new_privs. Where\n"
+       "weir is attached to nothing it runs on kernel sockets.\n",
+       "weir run --user www-data -- weir-http --port 8080"});
+
+  table.push_back(
+      {"doctor",
+       "",
+       "what this machine and this interface can do, and the line that mends what they cannot",
+       {positional("IFACE", Value::interface, Need::optional, "without it, the machine, and where weir is attached")},
+       Rest::none,
+       run_doctor,
+       "Exit status 1 if any check fails.\n",
+       "weir doctor eth0"});
+
+  table.push_back({"completion",
+                   "",
+                   "print the completion script of a shell",
+                   {word("shell", "bash|zsh|fish", Need::required, "the shell")},
+                   Rest::none,
+                   run_completion,
+                   "",
+                   "weir completion bash >/etc/bash_completion.d/weir"});
+  return table;
+}
+
+}  // namespace
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table = make_commands();
+  return table;
+}
+
+const std::vector<GlobalOption>& global_options() {
+  static const std::vector<GlobalOption> options = {
+      {"-n", "--netns", "NETNS", "act in this network namespace: a name of `ip netns`, a path, or a process id"},
+      {"-j", "--json", "", "one JSON document, on one line"},
+      {"-h", "--help", "", "this help, or that of the command"},
+      {"-V", "--version", "", "version, and version of the map ABI"},
+  };
+  return options;
+}
+
+std::vector<std::string> object_names() {
+  std::vector<std::string> names;
+  for (const Command& command : commands())
+    if (names.empty() || names.back() != command.object) names.emplace_back(command.object);
+  return names;
+}
+
+std::vector<std::string> verb_names(std::string_view object) {
+  std::vector<std::string> names;
+  for (const Command& command : commands())
+    if (command.object == object && !command.verb.empty()) names.emplace_back(command.verb);
+  return names;
+}
+
+const Command* find_command(std::string_view object, std::string_view verb) {
+  for (const Command& command : commands())
+    if (command.object == object && command.verb == verb) return &command;
+  return nullptr;
+}
+
+}  // namespace weir::cli

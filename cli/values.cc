@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#include "values.h"
+
+#include <arpa/inet.h>
+#include <fmt/core.h>
+#include <netdb.h>
+
+#include <cerrno>
+#include <charconv>
+#include <optional>
+#include <string>
+
+#include "weir/control/filter.h"
+
+namespace weir::cli {
+namespace {
+
+template <class T>
+std::optional<T> whole(std::string_view text) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+bool all_digits(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+}  // namespace
+
+Outcome<std::uint16_t> parse_port(std::string_view text) {
+  if (all_digits(text) || whole<std::int64_t>(text)) {
+    const auto number = all_digits(text) ? whole<std::uint32_t>(text) : std::nullopt;
+    if (!number || *number < 1 || *number > 65535)
+      return xdp::fail(fmt::format("port {} is out of range: 1-65535", text), EINVAL);
+    return static_cast<std::uint16_t>(*number);
+  }
+  // "8000-8100" is no service name; say what is meant.
+  const auto dash = text.find_first_of("-:,");
+  if (dash != std::string_view::npos && all_digits(text.substr(0, dash)))
+    return xdp::fail(fmt::format("'{}' is a range: ports are steered one by one, with a command each", text), EINVAL);
+
+  servent entry{};
+  servent* found = nullptr;
+  char buffer[2048];
+  const std::string name(text);
+  if (getservbyname_r(name.c_str(), "tcp", &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr)
+    return ntohs(static_cast<std::uint16_t>(found->s_port));
+  return xdp::fail(fmt::format("'{}' is neither a port, 1-65535, nor a service of /etc/services", text), EINVAL);
+}
+
+Outcome<std::uint32_t> parse_number(std::string_view text) {
+  const auto number = all_digits(text) ? whole<std::uint32_t>(text) : std::nullopt;
+  if (!number) return xdp::fail(fmt::format("'{}' is not a number", text), EINVAL);
+  return *number;
+}
+
+Outcome<std::uint8_t> parse_protocol(std::string_view text) {
+  return control::parse_protocol(text == "icmp6" ? "icmpv6" : text);
+}
+
+Outcome<double> parse_seconds(std::string_view text) {
+  const auto number = whole<double>(text);
+  if (!number || !(*number >= 0.05) || *number > 86400)
+    return xdp::fail(fmt::format("'{}' is not an interval: seconds, 0.05-86400", text), EINVAL);
+  return *number;
+}
+
+}  // namespace weir::cli

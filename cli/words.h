@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Words for what the model calls by number, the same in text and JSON.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "output.h"
+#include "weir/common/abi.h"
+#include "weir/control/firewall.h"
+#include "weir/control/steer.h"
+
+namespace weir::cli {
+
+inline const char* mode_name(weir_xdp_mode mode) {
+  return mode == WEIR_XDP_NATIVE ? "native" : mode == WEIR_XDP_GENERIC ? "generic" : "unknown";
+}
+
+inline const char* firewall_name(control::FirewallReport::State state) {
+  using State = control::FirewallReport::State;
+  return state == State::open ? "open" : state == State::rules ? "rules" : "not_known";
+}
+
+inline std::vector<std::uint32_t> queue_numbers(std::uint64_t bits) {
+  std::vector<std::uint32_t> numbers;
+  for (std::uint32_t q = 0; q < 64; ++q)
+    if ((bits >> q & 1u) != 0) numbers.push_back(q);
+  return numbers;
+}
+
+// A steering entry, as `status` and `steer list` have it.
+Json to_json(const control::SteerEntry& entry);
+
+}  // namespace weir::cli
