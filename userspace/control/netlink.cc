@@ -3,15 +3,15 @@
 
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <utility>
 
 namespace weir::control {
 namespace {
 
 constexpr std::size_t kAlign = 4;
+constexpr std::uint16_t kTypeMask = 0x3fff;  // without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 constexpr std::size_t aligned(std::size_t n) { return (n + kAlign - 1) & ~(kAlign - 1); }
 
 // A dump's messages are at most this long: the kernel sizes them by the reader's buffer, up to 32 KiB.
@@ -62,7 +62,7 @@ void for_each_attribute(ConstBytes attributes, const std::function<void(std::uin
     nlattr a;
     std::memcpy(&a, attributes.data(), sizeof a);
     if (a.nla_len < sizeof a || a.nla_len > attributes.size()) return;
-    visit(a.nla_type & NLA_TYPE_MASK, attributes.subspan(sizeof a, a.nla_len - sizeof a));
+    visit(a.nla_type & kTypeMask, attributes.subspan(sizeof a, a.nla_len - sizeof a));
     std::size_t step = aligned(a.nla_len);
     if (step >= attributes.size()) return;
     attributes = attributes.subspan(step);
@@ -77,55 +77,34 @@ ConstBytes find_attribute(ConstBytes attributes, std::uint16_t type) {
   return found;
 }
 
-NetlinkSocket::NetlinkSocket(NetlinkSocket&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), sequence_(other.sequence_), buffer_(std::move(other.buffer_)) {}
-
-NetlinkSocket& NetlinkSocket::operator=(NetlinkSocket&& other) noexcept {
-  if (this != &other) {
-    close();
-    fd_ = std::exchange(other.fd_, -1);
-    sequence_ = other.sequence_;
-    buffer_ = std::move(other.buffer_);
-  }
-  return *this;
-}
-
-NetlinkSocket::~NetlinkSocket() { close(); }
-
-void NetlinkSocket::close() {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
-}
-
 int NetlinkSocket::open(int protocol, std::span<const unsigned> groups) {
-  close();
-  fd_ = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
-  if (fd_ < 0) return errno;
+  fd_ = xdp::Fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
+  if (!fd_) return errno;
   sockaddr_nl self{};
   self.nl_family = AF_NETLINK;
   int error = 0;
-  if (::bind(fd_, reinterpret_cast<const sockaddr*>(&self), sizeof self) != 0) error = errno;
+  if (::bind(fd_.get(), reinterpret_cast<const sockaddr*>(&self), sizeof self) != 0) error = errno;
   for (unsigned group : groups) {
     if (error != 0) break;
-    if (::setsockopt(fd_, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) error = errno;
+    if (::setsockopt(fd_.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) error = errno;
   }
   if (error != 0) {
-    close();
+    fd_.reset();
     return error;
   }
   // Answers to failed requests need not quote them; dumps are filtered by what their header says (both are wishes: an
   // older kernel sends more, and the readers check).
   int on = 1;
-  ::setsockopt(fd_, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
-  if (protocol == NETLINK_ROUTE) ::setsockopt(fd_, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
+  ::setsockopt(fd_.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+  if (protocol == NETLINK_ROUTE) ::setsockopt(fd_.get(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
   timeval second{1, 0};
-  ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second);
   buffer_.resize(kBufferSize);
   return 0;
 }
 
 int NetlinkSocket::request(NetlinkRequest& request, const Visit& visit) {
-  if (fd_ < 0) return EBADF;
+  if (!fd_) return EBADF;
   nlmsghdr h = request.header();
   const bool dump = (h.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
   h.nlmsg_seq = ++sequence_;
@@ -133,11 +112,11 @@ int NetlinkSocket::request(NetlinkRequest& request, const Visit& visit) {
   // Without a dump's NLMSG_DONE, the acknowledgement marks the end of the answer.
   if (!dump) h.nlmsg_flags |= NLM_F_ACK;
   request.set_header(h);
-  if (::send(fd_, request.bytes_.data(), request.bytes_.size(), 0) < 0) return errno;
+  if (::send(fd_.get(), request.bytes_.data(), request.bytes_.size(), 0) < 0) return errno;
 
   int result = 0;
   for (;;) {
-    ssize_t got = ::recv(fd_, buffer_.data(), buffer_.size(), 0);
+    ssize_t got = ::recv(fd_.get(), buffer_.data(), buffer_.size(), 0);
     if (got < 0) {
       if (errno == EINTR) continue;
       return errno == EAGAIN ? ETIMEDOUT : errno;
@@ -163,9 +142,9 @@ int NetlinkSocket::request(NetlinkRequest& request, const Visit& visit) {
 
 NetlinkSocket::Drained NetlinkSocket::drain(const Visit& visit) {
   Drained result = Drained::nothing;
-  if (fd_ < 0) return result;
+  if (!fd_) return result;
   for (;;) {
-    ssize_t got = ::recv(fd_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+    ssize_t got = ::recv(fd_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
     if (got < 0) {
       if (errno == EINTR) continue;
       if (errno != ENOBUFS) return result;

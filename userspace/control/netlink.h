@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "weir/base/bytes.h"
+#include "weir/xdp/fd.h"
 
 namespace weir::control {
 
@@ -83,15 +84,11 @@ class NetlinkSocket {
  public:
   using Visit = std::function<void(const NetlinkMessage&)>;
 
-  NetlinkSocket() = default;
-  NetlinkSocket(NetlinkSocket&& other) noexcept;
-  NetlinkSocket& operator=(NetlinkSocket&& other) noexcept;
-  ~NetlinkSocket();
-
   // `protocol` is NETLINK_ROUTE and the like; `groups` are multicast groups by number, as RTNLGRP_*. Close-on-exec.
   int open(int protocol, std::span<const unsigned> groups = {});
-  bool is_open() const { return fd_ >= 0; }
-  int descriptor() const { return fd_; }
+  bool is_open() const { return static_cast<bool>(fd_); }
+  int descriptor() const { return fd_.get(); }
+  void close() { fd_.reset(); }
 
   // Sends and reads to the end of the answer: every data message goes to `visit`. The kernel answers such requests
   // within send() and recv(), so this does not wait; a second's time-out guards against a kernel that does not.
@@ -103,9 +100,7 @@ class NetlinkSocket {
   Drained drain(const Visit& visit);
 
  private:
-  void close();
-
-  int fd_ = -1;
+  xdp::Fd fd_;
   std::uint32_t sequence_ = 0;
   std::vector<std::byte> buffer_;
 };

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// How to ask a running engine what only it knows.
+//
+// An engine listens on a Unix stream socket, engine_socket_path(), mode 0600; it answers root and its own user
+// (SO_PEERCRED). A client sends one line, {"cmd":"..."}, and reads one JSON document up to the end of the stream. An
+// engine that is stopped does not answer: give up after a second or two and say so.
+//
+//   {"cmd":"ping"}     {"ok":true,"pid":N}
+//   {"cmd":"sync"}     {"ok":true}: the engine has compared its marks with the steering entries just now
+//   {"cmd":"sockets"}  {"ok":true,"pid":N,"interface":"eth0","listeners":[...],"connections":[...]}
+//   anything else      {"ok":false,"error":"..."}
+//
+// A listener:
+//   local           "[::]:8080"
+//   mode            "engine": new connections come to the engine (and from this host to the kernel's socket);
+//                   "kernel": all are served by the kernel's socket
+//   why             mode "kernel": one line; absent otherwise
+//   adopted         true: its kernel socket came with LISTEN_FDS
+//   queued, pending, backlog   connections that wait for accept(), in SYN-RECEIVED, and the limit; of the engine
+//
+// A connection (times in microseconds, sizes in bytes, counts since its birth; tcp/info.h):
+//   local, remote   "10.0.0.1:8080"
+//   state           as `ss` prints it: "ESTAB", "SYN-RECV", ...
+//   send_queue, recv_queue, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh, send_mss, recv_mss, send_window,
+//   recv_window, in_flight, bytes_acked, bytes_received, segments_out, segments_in, retransmits, timeouts,
+//   out_of_order, send_scale, recv_scale   numbers
+//   timestamps, window_scaling             booleans
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "weir/base/time.h"
+#include "weir/control/instance.h"
+
+namespace weir::control {
+
+// "/run/weir/<cookie>-<ifindex>/engine.sock"
+std::string engine_socket_path(std::uint64_t netns_cookie, std::uint32_t ifindex);
+
+// Sends `request`, such as {"cmd":"sockets"}, and returns the answer's text. Codes: ENOENT or ECONNREFUSED no engine
+// runs; ETIMEDOUT it is stopped, or busy for longer than `patience`; EACCES it is another user's.
+Outcome<std::string> ask_engine(const std::string& path, const std::string& request,
+                                Duration patience = Duration::seconds(2));
+
+}  // namespace weir::control

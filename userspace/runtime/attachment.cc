@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: MIT
+#include "weir/runtime/attachment.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "weir/control/engine_protocol.h"
+#include "weir/control/heartbeat.h"
+#include "weir/control/interface.h"
+#include "weir/control/lock.h"
+#include "weir/control/steer.h"
+#include "weir/runtime/random.h"
+
+namespace weir::runtime {
+namespace {
+
+constexpr std::uint32_t kEthernet = 14;
+
+// 0 where there is no such file.
+std::uint64_t inode_of(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 ? static_cast<std::uint64_t>(st.st_ino) : 0;
+}
+
+std::string config_pin(const control::Instance& instance) {
+  return instance.directory().empty() ? std::string() : instance.directory() + "/" + xdp::map_name(xdp::MapId::config);
+}
+
+bool is_alive(std::uint32_t pid) { return pid != 0 && (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM); }
+
+stack::Secrets secrets_of(const xdp::Maps& maps) {
+  stack::Secrets out;
+  auto stored = maps.secrets();
+  if (!stored) {
+    // Not ours to read: sequence numbers are then unpredictable still, but do not go on over a restart.
+    out.isn_key = random_value<decltype(out.isn_key)>();
+    out.timestamp_key = random_value<decltype(out.timestamp_key)>();
+    out.cookie_key = random_value<decltype(out.cookie_key)>();
+    return out;
+  }
+  std::copy(std::begin(stored->isn_key), std::end(stored->isn_key), out.isn_key.begin());
+  std::copy(std::begin(stored->timestamp_key), std::end(stored->timestamp_key), out.timestamp_key.begin());
+  std::copy(std::begin(stored->cookie_key), std::end(stored->cookie_key), out.cookie_key.begin());
+  return out;
+}
+
+}  // namespace
+
+Attachment::Attachment(control::Instance instance) : instance_(std::move(instance)) {}
+
+// --- coming up ---
+
+xdp::Outcome<std::unique_ptr<Attachment>> Attachment::open(control::Instance& instance, Queues& handed_over,
+                                                           const EngineOptions& options, Instant now) {
+  std::unique_ptr<Attachment> a(new Attachment(std::move(instance)));
+  auto up = a->come_up(handed_over, options, now);
+  if (up) return a;
+  instance = std::move(a->instance_);
+  return Err(up.error());
+}
+
+xdp::Outcome<void> Attachment::come_up(Queues& handed_over, const EngineOptions& options, Instant now) {
+  if ((xdp::load(config().flags) & WEIR_CONFIG_DETACHING) != 0) {
+    return xdp::fail("weir is being detached from " + instance_.interface(), ENOENT);
+  }
+  const std::uint32_t ifindex = config().ifindex;
+  // Notices are subscribed to before anything is read, so that no change falls in between.
+  if (int e = watch_.open(ifindex)) return Err(xdp::system_error(e, "subscribing to rtnetlink"));
+  if (int e = requests_.open(NETLINK_ROUTE)) return Err(xdp::system_error(e, "opening rtnetlink"));
+  // Both may fail: without sock_diag the kernel is asked about each segment; without CAP_NET_ADMIN nobody tells us of
+  // changes to the firewall.
+  (void)diag_.open();
+  (void)firewall_watch_.open();
+
+  auto link = read_link(requests_, ifindex);
+  if (!link) return xdp::fail("interface " + instance_.interface() + " no longer exists", ENODEV);
+  if (!link->xdp) {
+    return xdp::fail("the program of weir is gone from " + link->name + ": `weir detach " + link->name +
+                         "`, then `weir attach " + link->name + "`",
+                     ENOENT);
+  }
+  link_ = *link;
+  pins_inode_ = inode_of(config_pin(instance_));
+  addresses_ = read_addresses(requests_, ifindex);
+
+  if (auto opened = open_queues(handed_over, options.frames, now); !opened) return opened;
+  make_stack(options.tcp);
+  start(now);
+  return {};
+}
+
+// Opening a socket costs megabytes of pinned memory, so a living owner is believed before it is tried.
+xdp::Outcome<void> Attachment::check_free(std::uint32_t queues, Instant now) const {
+  for (const weir_heartbeat& h : instance_.maps().heartbeats().first(queues)) {
+    const std::uint32_t pid = xdp::load(h.pid);
+    if (control::engine_state(h, now) != control::EngineState::alive || !is_alive(pid)) continue;
+    return xdp::fail("the engine of process " + std::to_string(pid) + " has the queues of " + instance_.interface(),
+                     EBUSY);
+  }
+  return {};
+}
+
+xdp::Outcome<void> Attachment::open_queues(Queues& handed_over, std::uint32_t frames, Instant now) {
+  std::uint32_t queues = static_cast<std::uint32_t>(handed_over.size());
+  if (queues == 0) {
+    auto interface = control::read_interface(link_.ifindex);
+    if (!interface) return Err(interface.error());
+    queues = std::clamp<std::uint32_t>(interface->rx_queues, 1, WEIR_MAX_QUEUES);
+  }
+  if (auto free = check_free(queues, now); !free) return free;
+
+  Queues opened;
+  for (std::uint32_t q = 0; handed_over.empty() && q < queues; ++q) {
+    xdp::SocketConfig config;
+    config.ifindex = link_.ifindex;
+    config.queue = q;
+    config.umem.frames = frames;
+    const std::uint32_t chunk = xdp::chunk_size_for_mtu(link_.mtu);
+    config.umem.chunk_size = chunk != 0 ? chunk : 4096;
+    auto socket = xdp::Socket::create(config);
+    if (!socket) return Err(socket.error());
+    opened.push_back(std::make_unique<Queue>(std::move(*socket)));
+  }
+  for (auto& queue : handed_over.empty() ? opened : handed_over) {
+    if (auto r = queue->open(); !r) return r;
+  }
+  queues_ = handed_over.empty() ? std::move(opened) : std::exchange(handed_over, {});
+  return {};
+}
+
+// What the link carries, or what a chunk holds of it: the MSS that we announce keeps peers within it.
+std::uint16_t Attachment::stack_mtu() const {
+  const std::uint32_t chunk = queues_.front()->socket().umem().chunk_size();
+  const std::uint32_t held = chunk - xdp::kKernelHeadroom - queues_.front()->socket().umem().headroom() - kEthernet;
+  return static_cast<std::uint16_t>(std::min({link_.mtu, held, std::uint32_t{65'535}}));
+}
+
+void Attachment::make_stack(const tcp::Config& tcp) {
+  stack::Config c;
+  c.mac = link_.mac;
+  c.mtu = stack_mtu();
+  c.checksum = (xdp::load(config().flags) & WEIR_CONFIG_PARTIAL_CSUM) != 0 ? wire::ChecksumPolicy::verify_or_partial
+                                                                           : wire::ChecksumPolicy::verify;
+  c.hash_key = {config().hash_key[0], config().hash_key[1]};
+  c.tcp = tcp;
+  auto& counters = instance_.maps().engine_counters()[0].by_reason;
+  static_assert(WEIR_REASON_COUNT <= WEIR_ENGINE_COUNTERS);
+  stack_ = std::make_unique<stack::Stack>(c, secrets_of(instance_.maps()), random_value<std::uint64_t>(),
+                                          stack::Counters(&counters[0], WEIR_REASON_COUNT));
+  stack_->set_local_addresses(addresses_);
+  next_hops_.set_interface({link_.ifindex, link_.vrf, stack_mtu()});
+}
+
+void Attachment::start(Instant now) {
+  const xdp::Maps& maps = instance_.maps();
+  const auto queues = static_cast<std::uint32_t>(queues_.size());
+  const std::uint64_t mask = queues >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << queues) - 1;
+  steering_ = std::make_unique<Steering>(maps, mask);
+  ports_ = std::make_unique<PortPool>(maps, *steering_);
+  heartbeat_ = Heartbeat(maps.heartbeats().first(queues));
+
+  // We hold the queues, so whoever left marks and heartbeats is dead.
+  heartbeat_.stop();
+  steering_->clear_marks();
+  ports_->reap_orphans(now);
+  // EPERM for an engine without privileges: the map is then as attach made it.
+  (void)maps.set_local_addresses(addresses_);
+  judge_firewall();
+  // Under `weir run` there may be no right to make it: then nobody can ask, and all else works.
+  (void)engine_socket_.open(control::engine_socket_path(config().netns_cookie, config().ifindex));
+
+  for (std::uint32_t q = 0; q < queues; ++q) {
+    heartbeat_.start(q, queues_[q]->socket().is_zero_copy(), now);
+    // EPERM where `weir run` has put it there already.
+    (void)maps.set_xsk(q, queues_[q]->socket().fd());
+  }
+  heartbeat_.beat(now);
+  next_second_ = now + kSecond;
+  next_firewall_look_ = now + kFirewallLook;
+}
+
+std::vector<int> Attachment::descriptors() const {
+  std::vector<int> fds{watch_.descriptor(), firewall_watch_.descriptor(), engine_socket_.descriptor()};
+  for (const auto& q : queues_) fds.push_back(q->socket().fd());
+  fds.erase(std::remove(fds.begin(), fds.end(), -1), fds.end());
+  return fds;
+}
+
+std::string Attachment::describe() const {
+  const bool zero_copy =
+      std::all_of(queues_.begin(), queues_.end(), [](const auto& q) { return q->socket().is_zero_copy(); });
+  return link_.name + " (" + std::to_string(queues_.size()) + (queues_.size() == 1 ? " queue, " : " queues, ") +
+         (zero_copy ? "zero-copy" : "copy mode") + ")";
+}
+
+// --- a turn ---
+
+bool Attachment::receive(Instant now) {
+  // What was queued while XDP thought us silent is discarded as far as it begins something new: the kernel has its
+  // retransmission. All of it is taken before XDP is told that we are back.
+  const bool lapsed = heartbeat_.lapsed(now);
+  std::size_t frames = 0;
+  for (auto& q : queues_) {
+    frames += q->receive(*stack_, lapsed ? Queue::Amount::all : Queue::Amount::budget, lapsed, now);
+  }
+  heartbeat_.beat(now);
+  return frames != 0;
+}
+
+Attachment::News Attachment::listen_to_kernel(const std::function<std::string(const std::string&)>& answer,
+                                              Instant now) {
+  News news;
+  if ((xdp::load(config().flags) & WEIR_CONFIG_DETACHING) != 0) news.gone = "weir is being detached from it";
+  if (now < next_kernel_look_) return news;
+  next_kernel_look_ = now + kKernelLook;
+
+  const KernelChanges changes = watch_.drain();
+  if (changes.gone) {
+    interface_gone_ = true;
+    news.gone = "the interface no longer exists";
+    return news;
+  }
+  if (changes.overrun) {
+    if (auto link = read_link(requests_, link_.ifindex)) on_link(*link, now);
+  } else if (changes.link) {
+    on_link(*changes.link, now);
+  }
+  if (changes.addresses || changes.overrun) {
+    read_addresses_again();
+    news.addresses = true;
+  }
+  for (const Neighbour& n : changes.neighbours) next_hops_.on_neighbour(n, *stack_, now);
+  if (changes.routes || changes.overrun) next_hops_.flush(*stack_);
+  if (firewall_watch_.changed()) news.firewall = judge_firewall();
+  engine_socket_.serve(answer, now);
+  return news;
+}
+
+void Attachment::on_link(const Link& link, Instant now) {
+  const std::uint16_t mtu_before = stack_mtu();
+  const MacAddress mac_before = link_.mac;
+  link_ = link;
+  if (link.mac != mac_before) {
+    stack_->set_mac(link.mac);
+    // XDP compares with this one. A frame that is judged between two of its bytes goes to the kernel.
+    auto& mac = instance_.maps().config().mac;
+    for (std::size_t i = 0; i < link.mac.bytes.size(); ++i) xdp::store(mac[i], weir_u8{link.mac.bytes[i]});
+  }
+  if (stack_mtu() != mtu_before) stack_->set_link_mtu(stack_mtu(), now);
+  next_hops_.set_interface({link_.ifindex, link_.vrf, stack_mtu()});
+}
+
+void Attachment::read_addresses_again() {
+  addresses_ = read_addresses(requests_, link_.ifindex);
+  stack_->set_local_addresses(addresses_);
+  (void)instance_.maps().set_local_addresses(addresses_);
+}
+
+bool Attachment::judge_firewall() {
+  std::string line;
+  if ((xdp::load(config().flags) & WEIR_CONFIG_BYPASS_FIREWALL) == 0) {
+    const control::FirewallReport report = control::inspect_firewall(link_.name);
+    switch (report.state) {
+      case control::FirewallReport::State::open:
+        break;
+      case control::FirewallReport::State::rules:
+        line = "the host's firewall would not see its traffic (" + report.what +
+               "): serving by kernel sockets; `weir attach --replace --bypass-firewall " + link_.name +
+               "` if that is meant";
+        break;
+      case control::FirewallReport::State::not_known:
+        line = "cannot tell whether the host has a firewall (" + report.what + "): serving by kernel sockets; `weir " +
+               "attach --replace --bypass-firewall " + link_.name + "` if it has none";
+        break;
+    }
+  }
+  const bool changed = line != firewall_line_;
+  firewall_line_ = std::move(line);
+  if (changed) tick_soon();
+  return changed;
+}
+
+Attachment::News Attachment::tick(const std::set<std::uint16_t>& ports, Instant now) {
+  News news;
+  if (now < next_tick_) return news;
+  next_tick_ = now + kTick;
+  mark_now(ports, now);
+  if (now >= next_second_) once_a_second(news, now);
+  return news;
+}
+
+void Attachment::mark_now(const std::set<std::uint16_t>& ports, Instant now) {
+  const Steering::Scan scan = steering_->scan(firewall_line_.empty() ? ports : std::set<std::uint16_t>{}, *stack_, now);
+  listening_ = scan.listening;
+  drained_ = scan.drained;
+}
+
+void Attachment::once_a_second(News& news, Instant now) {
+  next_second_ = now + kSecond;
+  heartbeat_.write_lag();
+  const auto counters = instance_.maps().engine_counters();
+  for (std::size_t q = 0; q < queues_.size(); ++q) queues_[q]->fold_statistics(counters[q]);
+  steering_->clear_kernel(diag_);
+  next_hops_.on_tick(*stack_, now);
+  engine_socket_.on_tick(now);
+  ports_->reap_orphans(now);
+  if (drained_) {
+    if (auto lock = control::Lock::acquire(Duration{})) (void)control::reap_drained(instance_.maps(), now);
+  }
+  // Legacy iptables and --bypass-firewall give no notice.
+  const bool bypass = (xdp::load(config().flags) & WEIR_CONFIG_BYPASS_FIREWALL) != 0;
+  if (now >= next_firewall_look_ || (bypass && !firewall_line_.empty())) {
+    next_firewall_look_ = now + kFirewallLook;
+    news.firewall = judge_firewall();
+  }
+  if (news.gone.empty()) news.gone = program_gone();
+}
+
+std::string Attachment::program_gone() {
+  auto link = read_link(requests_, link_.ifindex);
+  if (!link) {
+    interface_gone_ = true;
+    return "the interface no longer exists";
+  }
+  if (!link->xdp) return "the program of weir is gone from it";
+  const std::string pin = config_pin(instance_);
+  if (!pin.empty() && inode_of(pin) != pins_inode_) return "weir was detached from it";
+  return {};
+}
+
+bool Attachment::advance(Instant now) {
+  stack_->on_deadline(now);
+  return flush(now);
+}
+
+bool Attachment::flush(Instant now) {
+  next_hops_.serve(*stack_, now);
+  const bool sent = send(now);
+  steering_->update_flows(*stack_);
+  return sent;
+}
+
+// All by queue 0's socket: which queue carries a frame out matters to nobody, and one ring keeps a flow in order.
+bool Attachment::send(Instant now) {
+  const Queue::Sent sent = queues_.front()->send(*stack_, now);
+  stalled_ = sent.stalled;
+  if (sent.gone) {
+    interface_gone_ = true;
+    next_kernel_look_ = Instant{};
+  }
+  return sent.frames != 0;
+}
+
+Instant Attachment::next_deadline() const {
+  Instant due = std::min({stack_->next_deadline(), heartbeat_.next_due(), next_tick_});
+  // Frames that found no room are tried again in a moment: no descriptor tells of a completion.
+  if (stalled_) due = std::min(due, heartbeat_.next_due() - Heartbeat::kInterval + kStallPause);
+  return due;
+}
+
+// --- connecting ---
+
+xdp::Outcome<std::optional<stack::ConnectionId>> Attachment::connect(const Endpoint& local, const Endpoint& remote,
+                                                                     Instant now) {
+  const std::optional<stack::ConnectionId> by_kernel;
+  const IpAddress& to = remote.address;
+  if (!firewall_line_.empty() || to.is_unspecified() || to.is_multicast() || to.is_broadcast() || to.is_loopback()) {
+    return by_kernel;
+  }
+  const IpAddress asked = local.address.is_unspecified() ? IpAddress() : local.address;
+  auto route = next_hops_.route_by_us(asked, to);
+  if (!route) return by_kernel;
+  const IpAddress source = asked.is_unspecified() ? route->source : asked;
+  if (std::find(addresses_.begin(), addresses_.end(), source) == addresses_.end()) return by_kernel;
+
+  if (local.port != 0) {
+    auto port = ports_->reserve(local.port, now);
+    if (!port) {
+      if (port.error().code == EADDRINUSE) return Err(port.error());
+      return by_kernel;
+    }
+    auto made = stack_->connect({source, *port}, remote, now);
+    if (made) return std::optional(*made);
+    return xdp::fail("connecting from " + local.to_string() + ": that address is in use for this peer", EADDRINUSE);
+  }
+  for (std::size_t n = 0;; ++n) {
+    auto port = ports_->port(n, now);
+    if (!port) return by_kernel;
+    auto made = stack_->connect({source, *port}, remote, now);
+    if (made) return std::optional(*made);
+    if (made.error() != stack::Errc::address_in_use) return by_kernel;
+  }
+}
+
+// --- going down ---
+
+void Attachment::leave(Leave how, Instant now) {
+  steering_->clear_marks();
+  stack_->abort_all(now);
+  if (how != Leave::interface_gone && !interface_gone_) {
+    // Resets are not retransmitted, so they are worth a few attempts; none of them waits.
+    constexpr int kAttempts = 64;
+    for (int i = 0; i < kAttempts && (stack_->wants_transmit(now) || stalled_); ++i) {
+      next_hops_.serve(*stack_, now);
+      send(now);
+    }
+    // A tool that detaches holds the lock and waits for us; the maps go with it.
+    if (how == Leave::in_good_order) ports_->withdraw(Duration::milliseconds(200));
+  }
+  const auto counters = instance_.maps().engine_counters();
+  for (std::size_t q = 0; q < queues_.size(); ++q) queues_[q]->fold_statistics(counters[q]);
+  queues_.clear();
+  steering_->clear_marks();
+  // Last: it tells a waiting tool that the sockets are closed.
+  heartbeat_.stop();
+}
+
+void Attachment::abandon() {
+  watch_.close();
+  requests_.close();
+  diag_.close();
+  firewall_watch_.close();
+  engine_socket_.abandon();
+  ports_->close();
+}
+
+}  // namespace weir::runtime

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#include "weir/runtime/listeners.h"
+
+#include <algorithm>
+
+namespace weir::runtime {
+
+xdp::Outcome<HybridListenerId> Listeners::open(const Endpoint& local, const ListenOptions& options) {
+  auto kernel = open_shadow_listener(local, {options.backlog, options.ipv6_only, options.reuse_address});
+  if (!kernel) return Err(kernel.error());
+  const HybridListenerId id{next_++};
+  listeners_[id.value] = {std::move(*kernel), static_cast<std::uint32_t>(std::max(options.backlog, 1)), {}};
+  return id;
+}
+
+void Listeners::close(HybridListenerId id, stack::Stack* stack, Instant now) {
+  auto at = listeners_.find(id.value);
+  if (at == listeners_.end()) return;
+  if (stack != nullptr) {
+    for (stack::ListenerId l : at->second.in_stack) stack->close_listener(l, now);
+  }
+  listening_.erase(id.value);
+  listeners_.erase(at);
+}
+
+const Listener* Listeners::find(HybridListenerId id) const {
+  auto at = listeners_.find(id.value);
+  return at != listeners_.end() ? &at->second : nullptr;
+}
+
+std::optional<HybridListenerId> Listeners::find(stack::ListenerId id) const {
+  for (const auto& [value, listener] : listeners_) {
+    const auto& ids = listener.in_stack;
+    if (std::find(ids.begin(), ids.end(), id) != ids.end()) return HybridListenerId{value};
+  }
+  return std::nullopt;
+}
+
+std::optional<stack::ConnectionId> Listeners::accept(HybridListenerId id, stack::Stack& stack) {
+  const Listener* listener = find(id);
+  if (listener == nullptr) return std::nullopt;
+  for (stack::ListenerId l : listener->in_stack) {
+    if (auto connection = stack.accept(l)) return connection;
+  }
+  return std::nullopt;
+}
+
+std::vector<Endpoint> Listeners::wanted(const Listener& listener, const std::vector<IpAddress>& addresses) {
+  const ShadowListener& kernel = listener.kernel;
+  const std::uint16_t port = kernel.local.port;
+  // The stack's "any" is of both families; a socket of one family covers its addresses one by one.
+  if (kernel.local.address.is_unspecified() && kernel.v4 && kernel.v6) return {{IpAddress(), port}};
+  std::vector<Endpoint> endpoints;
+  for (const IpAddress& a : addresses) {
+    const bool covered =
+        kernel.local.address.is_unspecified() ? (a.is_v4() ? kernel.v4 : kernel.v6) : a == kernel.local.address;
+    if (covered) endpoints.push_back({a, port});
+  }
+  return endpoints;
+}
+
+void Listeners::listen_in(stack::Stack& stack, const std::vector<IpAddress>& addresses, Instant now) {
+  for (auto& [value, listener] : listeners_) {
+    const std::vector<Endpoint> want = wanted(listener, addresses);
+    std::vector<Endpoint>& have = listening_[value];
+    for (std::size_t i = have.size(); i-- > 0;) {
+      if (std::find(want.begin(), want.end(), have[i]) != want.end()) continue;
+      stack.close_listener(listener.in_stack[i], now);
+      const auto at = static_cast<std::ptrdiff_t>(i);
+      listener.in_stack.erase(listener.in_stack.begin() + at);
+      have.erase(have.begin() + at);
+    }
+    for (const Endpoint& e : want) {
+      if (std::find(have.begin(), have.end(), e) != have.end()) continue;
+      auto id = stack.listen(e, listener.backlog);
+      if (!id) continue;  // another listener of this engine covers it (SO_REUSEADDR lets the kernel have both)
+      listener.in_stack.push_back(*id);
+      have.push_back(e);
+    }
+  }
+}
+
+void Listeners::forget_stack() {
+  for (auto& [value, listener] : listeners_) listener.in_stack.clear();
+  listening_.clear();
+}
+
+std::set<std::uint16_t> Listeners::ports() const {
+  std::set<std::uint16_t> ports;
+  for (const auto& [value, listener] : listeners_) {
+    if (!listener.in_stack.empty()) ports.insert(listener.kernel.local.port);
+  }
+  return ports;
+}
+
+void Listeners::abandon() {
+  for (auto& [value, listener] : listeners_) listener.kernel.socket.reset();
+}
+
+}  // namespace weir::runtime

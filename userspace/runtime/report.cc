@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "weir/runtime/report.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace weir::runtime {
+
+using nlohmann::json;
+
+namespace {
+
+json describe(const stack::ConnectionSummary& c) {
+  const tcp::Info& i = c.info;
+  return {{"local", c.local.to_string()},
+          {"remote", c.remote.to_string()},
+          {"state", tcp::name(i.state)},
+          {"send_queue", i.send_queue},
+          {"recv_queue", i.receive_queue},
+          {"srtt_us", i.srtt.count_us()},
+          {"rttvar_us", i.rttvar.count_us()},
+          {"min_rtt_us", i.min_rtt.count_us()},
+          {"rto_us", i.rto.count_us()},
+          {"cwnd", i.cwnd},
+          {"ssthresh", i.ssthresh},
+          {"send_mss", i.send_mss},
+          {"recv_mss", i.receive_mss},
+          {"send_window", i.send_window},
+          {"recv_window", i.receive_window},
+          {"in_flight", i.in_flight},
+          {"bytes_acked", i.bytes_acked},
+          {"bytes_received", i.bytes_received},
+          {"segments_out", i.segments_out},
+          {"segments_in", i.segments_in},
+          {"retransmits", i.retransmits},
+          {"timeouts", i.timeouts},
+          {"out_of_order", i.out_of_order},
+          {"send_scale", i.send_scale},
+          {"recv_scale", i.receive_scale},
+          {"timestamps", i.timestamps},
+          {"window_scaling", i.window_scaling}};
+}
+
+json describe(const Listener& l, const std::vector<stack::ListenerSummary>& in_stack,
+              const std::string& firewall_line) {
+  std::uint32_t queued = 0;
+  std::uint32_t pending = 0;
+  for (const stack::ListenerSummary& s : in_stack) {
+    if (std::find(l.in_stack.begin(), l.in_stack.end(), s.id) == l.in_stack.end()) continue;
+    queued += s.queued;
+    pending += s.pending;
+  }
+  json out{{"local", l.kernel.local.to_string()},
+           {"adopted", l.kernel.adopted},
+           {"queued", queued},
+           {"pending", pending},
+           {"backlog", l.backlog}};
+  std::string why = firewall_line;
+  if (why.empty() && l.in_stack.empty()) why = "its address is not the interface's";
+  out["mode"] = why.empty() ? "engine" : "kernel";
+  if (!why.empty()) out["why"] = why;
+  return out;
+}
+
+}  // namespace
+
+Request parse_request(const std::string& line) {
+  const json request = json::parse(line, nullptr, false);
+  if (!request.is_object() || !request.contains("cmd") || !request["cmd"].is_string()) return Request::unknown;
+  const std::string cmd = request["cmd"].get<std::string>();
+  if (cmd == "ping") return Request::ping;
+  if (cmd == "sync") return Request::sync;
+  if (cmd == "sockets") return Request::sockets;
+  return Request::unknown;
+}
+
+std::string report_unknown() {
+  return json{{"ok", false}, {"error", R"(expected {"cmd":"ping"}, {"cmd":"sync"} or {"cmd":"sockets"})"}}.dump();
+}
+
+std::string report_ok() { return json{{"ok", true}}.dump(); }
+
+std::string report_ping() { return json{{"ok", true}, {"pid", ::getpid()}}.dump(); }
+
+std::string report_sockets(const std::string& interface, const Listeners& listeners, const stack::Stack& stack,
+                           const std::string& firewall_line, Instant now) {
+  json out{{"ok", true},
+           {"pid", ::getpid()},
+           {"interface", interface},
+           {"listeners", json::array()},
+           {"connections", json::array()}};
+  const std::vector<stack::ListenerSummary> in_stack = stack.list_listeners();
+  for (const auto& [id, listener] : listeners.all())
+    out["listeners"].push_back(describe(listener, in_stack, firewall_line));
+  for (const stack::ConnectionSummary& c : stack.list_connections(now)) out["connections"].push_back(describe(c));
+  return out.dump();
+}
+
+}  // namespace weir::runtime
