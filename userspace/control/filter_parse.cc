@@ -114,7 +114,7 @@ Outcome<Prefix> parse_prefix(std::string_view text) {
     return invalid(quoted(text) + " has bits set beyond its length: did you mean " + p.to_string() + "?");
   }
   // The map holds IPv4 as ::ffff:0:0/96, which such a prefix would cover.
-  if (!p.address.is_v4() && p.address == IpAddress() && p.length <= 80)
+  if (!p.address.is_v4() && masked(IpAddress::v4(0, 0, 0, 0), p.length) == p.address)
     return invalid(quoted(text) + " would cover IPv4 too: write any for both families, or 2000::/3 for global IPv6");
   return p;
 }
