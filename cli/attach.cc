@@ -2,6 +2,8 @@
 // weir attach, weir detach.
 #include <fmt/core.h>
 
+#include <cerrno>
+
 #include "output.h"
 #include "table.h"
 #include "weir/control/caps.h"
@@ -74,7 +76,12 @@ Outcome<int> run_attach(const Context& context) {
   options.replace = context.args.has("--replace");
 
   const auto report = control::attach(options);
-  if (!report) return Err(report.error());
+  if (!report) {
+    // --replace, which the error advises, is no way out where the maps are of another ABI.
+    if (report.error().code == EEXIST)
+      if (const auto present = control::Instance::open(options.interface); !present) return Err(present.error());
+    return Err(report.error());
+  }
   if (context.json)
     print_line(to_json(*report));
   else

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <optional>
 
 #include "doctor.h"
 #include "output.h"
@@ -90,23 +92,56 @@ Check check_driver(const Interface& link) {
           fmt::format("weir attach {} --mode generic   (auto does so too)", link.name)};
 }
 
-Check check_veth(const Interface& link) {
-  return {
-      Health::warn, "tso",
-      "native XDP on one end of a veth pair switches off the other end's TSO: the kernel's own bulk traffic slows down "
-      "several times; GRO on both ends wins some of it back, generic mode keeps most",
-      fmt::format("ethtool -K {0} gro on on both ends, or weir attach {0} --mode generic", link.name)};
+// What is attached there: by weir, or by whom.
+struct Attachment {
+  std::optional<control::Status> status;
+  std::optional<control::Error> error;  // why there is no status, where it is not simply "not attached"
+};
+
+Attachment read_attachment(const Interface& link) {
+  const auto instance = control::Instance::open(link.name);
+  if (!instance) {
+    if (instance.error().code == ENOENT) return {};
+    return {std::nullopt, instance.error()};
+  }
+  auto status = control::read_status(*instance, control::monotonic_now());
+  if (!status) return {std::nullopt, status.error()};
+  return {std::move(*status), std::nullopt};
 }
 
-Check check_checksums(const Interface& link) {
-  if (!control::may_carry_partial_checksums(link))
-    return {Health::ok, "checksums", "verified on receive, computed on transmit", ""};
-  return {Health::warn, "checksums",
-          fmt::format(
-              "a {} peer sends partial ones (the pseudo-header's sum): attach accepts them, so damage between the two "
-              "ends would go unnoticed",
-              link.kind.empty() ? link.driver : link.kind),
-          fmt::format("on the peer: ethtool -K DEV tx off; then weir attach {} --checksum verify", link.name)};
+Check check_tso(const Interface& link, const Attachment& attachment) {
+  if (attachment.status && attachment.status->mode == WEIR_XDP_GENERIC)
+    return {Health::ok, "tso", "generic mode leaves the veth peer its TSO", ""};
+  return {Health::warn, "tso",
+          "native XDP on one end of a veth pair switches off the other end's TSO: the kernel's own bulk traffic slows "
+          "down several times; GRO on both ends wins some of it back, generic mode keeps most",
+          link.offloads.gro
+              ? fmt::format("weir attach {} --mode generic, if that traffic matters most", link.name)
+              : fmt::format("ethtool -K {0} gro on, on both ends; or weir attach {0} --mode generic", link.name)};
+}
+
+Check check_checksums(const Interface& link, const Attachment& attachment) {
+  const std::string peer = link.kind.empty() ? link.driver : link.kind;
+  const bool may = control::may_carry_partial_checksums(link);
+  const bool accepts = attachment.status ? attachment.status->partial_checksums : may;
+  if (!may && accepts)
+    return {Health::warn, "checksums",
+            "partial ones are accepted, and this device does not deliver any: damage goes unnoticed",
+            fmt::format("weir attach {} --replace --checksum verify", link.name)};
+  if (!may) return {Health::ok, "checksums", "verified on receive, computed on transmit", ""};
+  if (!accepts)
+    return {
+        Health::warn, "checksums",
+        fmt::format("verified, and a {} peer sends partial ones unless its tx offload is off: such frames would be "
+                    "counted as bad_checksum",
+                    peer),
+        fmt::format("on the peer: ethtool -K DEV tx off; or weir attach {} --replace --checksum partial", link.name)};
+  return {
+      Health::warn, "checksums",
+      fmt::format("a {} peer sends partial ones (the pseudo-header's sum): they are accepted, so damage between the "
+                  "two ends would go unnoticed",
+                  peer),
+      fmt::format("on the peer: ethtool -K DEV tx off; then weir attach {} --checksum verify", link.name)};
 }
 
 Check check_mtu(const Interface& link) {
@@ -157,49 +192,42 @@ Check check_firewall(const Interface& link, bool bypassed) {
     return {Health::warn, "firewall", report.what, fmt::format("sudo weir doctor {}", link.name)};
   if (bypassed)
     return {Health::warn, "firewall", fmt::format("{}: bypassed, steered frames are not seen by it", report.what),
-            fmt::format("weir filter add drop ... for what it would have refused, or weir attach {} --replace without "
-                        "it after a detach",
-                        link.name)};
+            fmt::format(
+                "weir filter add drop ... for what it would refuse; or detach, and attach {} without --bypass-firewall",
+                link.name)};
   return {Health::warn, "firewall",
           fmt::format("{}: steered frames would not be seen by it, so acceptors stay on kernel sockets", report.what),
           fmt::format("weir attach {} --bypass-firewall, if that is meant", link.name)};
 }
 
-// Whose XDP program runs there, and what weir's own attachment is worth.
-void check_programs(const Interface& link, std::vector<Check>& out) {
-  std::uint32_t ours = 0;
-  bool bypassed = false;
-  if (const auto instance = control::Instance::open(link.name); instance) {
-    if (const auto status = control::read_status(*instance, control::monotonic_now()); status) {
-      ours = status->attached ? status->program_id : 0;
-      bypassed = status->bypass_firewall;
-      if (status->attached)
-        out.push_back(
-            {Health::ok, "weir", fmt::format("attached, {} mode, ABI {}", mode_name(status->mode), status->abi), ""});
-      else
-        out.push_back({Health::fail, "weir", "its maps are there, its program is gone",
-                       fmt::format("weir detach {0} --force; weir attach {0}", link.name)});
-    }
-  } else if (instance.error().code == EPROTO) {
-    out.push_back(
-        {Health::fail, "weir", instance.error().message,
-         fmt::format("weir detach {0} with that version, or ip link set dev {0} xdp off; then weir attach {0}",
-                     link.name)});
-  } else {
-    out.push_back({Health::ok, "weir", "not attached", ""});
-  }
+Check check_weir(const Interface& link, const Attachment& attachment) {
+  if (attachment.error && attachment.error->code == EPROTO)
+    return {Health::fail, "weir", attachment.error->message,
+            fmt::format("weir detach --force {0}; weir attach {0}", link.name)};
+  if (attachment.error)
+    return {Health::warn, "weir", attachment.error->message, fmt::format("sudo weir doctor {}", link.name)};
+  if (!attachment.status) return {Health::ok, "weir", "not attached", ""};
+  if (!attachment.status->attached)
+    return {Health::fail, "weir", "its maps are there, its program is gone",
+            fmt::format("weir detach --force {0}; weir attach {0}", link.name)};
+  return {Health::ok, "weir",
+          fmt::format("attached, {} mode, ABI {}", mode_name(attachment.status->mode), attachment.status->abi), ""};
+}
+
+Check check_programs(const Interface& link, const Attachment& attachment) {
   const auto running = xdp::attached_program(link.ifindex);
-  if (!running) {
-    out.push_back({Health::warn, "other xdp", running.error().message, ""});
-  } else if (*running && (*running)->id != ours) {
-    out.push_back({Health::fail, "other xdp",
-                   fmt::format("the program '{}' (id {}) is attached already, and an interface has one",
-                               (*running)->name, (*running)->id),
-                   fmt::format("ip link set dev {} xdp off, or the tool that attached it", link.name)});
-  } else {
-    out.push_back({Health::ok, "other xdp", "none", ""});
-  }
-  out.push_back(check_firewall(link, bypassed));
+  if (!running) return {Health::warn, "other xdp", running.error().message, ""};
+  const std::uint32_t ours = attachment.status && attachment.status->attached ? attachment.status->program_id : 0;
+  if (!*running || (*running)->id == ours) return {Health::ok, "other xdp", "none", ""};
+  const std::string program = (*running)->name.empty()
+                                  ? fmt::format("program id {}", (*running)->id)
+                                  : fmt::format("the program '{}' (id {})", (*running)->name, (*running)->id);
+  if (attachment.error)
+    return {Health::warn, "other xdp", program + " is attached; whose it is cannot be told",
+            fmt::format("sudo weir doctor {}", link.name)};
+  return {Health::fail, "other xdp", program + " is attached already, and an interface has one",
+          fmt::format("ip link set dev {} {} off, or the tool that attached it", link.name,
+                      (*running)->native ? "xdp" : "xdpgeneric")};
 }
 
 }  // namespace
@@ -209,13 +237,16 @@ std::vector<Check> check_interface(const std::string& name) {
   if (!found) return {{Health::fail, "link", found.error().message, "ip link shows what there is"}};
   const Interface& link = *found;
   std::vector<Check> out = {check_link(link), check_kind(link), check_addresses(link), check_driver(link)};
-  if (link.kind == "veth") out.push_back(check_veth(link));
-  out.push_back(check_checksums(link));
+  const Attachment attachment = read_attachment(link);
+  if (link.kind == "veth") out.push_back(check_tso(link, attachment));
+  out.push_back(check_checksums(link, attachment));
   out.push_back(check_mtu(link));
   out.push_back(check_queues(link));
   out.push_back(check_offloads(link));
   out.push_back(check_vlan(link));
-  check_programs(link, out);
+  out.push_back(check_weir(link, attachment));
+  out.push_back(check_programs(link, attachment));
+  out.push_back(check_firewall(link, attachment.status && attachment.status->bypass_firewall));
   return out;
 }
 

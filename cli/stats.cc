@@ -177,7 +177,10 @@ class Interrupt {
     timespec timeout{};
     timeout.tv_sec = static_cast<time_t>(seconds);
     timeout.tv_nsec = static_cast<long>((seconds - static_cast<double>(timeout.tv_sec)) * 1e9);
-    return ppoll(&waiting, 1, &timeout, nullptr) > 0;
+    if (ppoll(&waiting, 1, &timeout, nullptr) <= 0) return false;
+    // Taken, or it would end the process when it is let through again.
+    signalfd_siginfo taken{};
+    return read(fd_.get(), &taken, sizeof taken) == sizeof taken;
   }
 
  private:

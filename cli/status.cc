@@ -144,6 +144,7 @@ Outcome<int> run_status(const Context& context) {
   const auto wanted = context.args.get("IFACE");
   std::vector<InterfaceStatus> found;
   std::vector<StaleStatus> stale;
+  std::optional<Error> unreadable;
   if (wanted) {
     auto instance = control::Instance::open(*wanted);
     if (!instance) return Err(instance.error());
@@ -158,11 +159,13 @@ Outcome<int> run_status(const Context& context) {
         stale.push_back({summary});
         continue;
       }
+      // One that cannot be read (another ABI) is said at the end, and does not hide the others.
       auto instance = control::Instance::open(summary);
-      if (!instance) return Err(instance.error());
-      auto status = inspect(*instance);
-      if (!status) return Err(status.error());
-      found.push_back(std::move(*status));
+      auto status = instance ? inspect(*instance) : Outcome<InterfaceStatus>(Err(instance.error()));
+      if (status)
+        found.push_back(std::move(*status));
+      else
+        unreadable = status.error();
     }
   }
   if (context.json) {
@@ -174,6 +177,7 @@ Outcome<int> run_status(const Context& context) {
     out["interfaces"] = std::move(interfaces);
     out["stale"] = std::move(left);
     print_line(out);
+    if (unreadable) return Err(*unreadable);
     return kOk;
   }
   bool first = true;
@@ -186,6 +190,7 @@ Outcome<int> run_status(const Context& context) {
     print(
         fmt::format("{} (interface {} of a namespace or device that is gone): `weir detach {}` removes what is left\n",
                     one.summary.interface, one.summary.ifindex, one.summary.interface));
+  if (unreadable) return Err(*unreadable);
   if (found.empty() && stale.empty())
     print("weir is attached to no interface of this network namespace: `weir attach IFACE`\n");
   return kOk;

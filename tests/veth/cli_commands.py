@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: MIT
+"""What each command does on a real interface: text and JSON say the same, and nothing is left behind."""
+import json
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "harness"))
+import lab  # noqa: E402
+
+
+class Commands(unittest.TestCase):
+    def setUp(self):
+        lab.need("ip", "nsenter", "ping")
+        context = lab.Lab()
+        self.lab = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        self.server, self.client = self.lab.pair()
+        self.cookie = lab.netns_cookie(self.server.netns)
+
+    def json(self, *argv, **kw):
+        text = self.server.weir("-j", *argv, **kw).stdout
+        self.assertEqual(len(text.splitlines()), 1)
+        return json.loads(text)
+
+    def text(self, *argv):
+        return self.server.weir(*argv).stdout
+
+    def test_attach_status_detach(self):
+        self.assertEqual(self.json("status")["interfaces"], [])
+        self.assertIn("weir attach", self.text("status"))
+        for mode in ("native", "generic"):
+            with self.subTest(mode):
+                told = self.json("attach", "veth0", "--mode", mode)
+                self.assertEqual((told["interface"], told["mode"], told["replaced"]), ("veth0", mode, False))
+                self.assertEqual(told["netns_cookie"], self.cookie)
+                link = json.loads(self.server.run("ip", "-j", "link", "show", "veth0").stdout)[0]
+                self.assertEqual(link["xdp"]["prog"]["id"], told["program_id"])
+                status = self.json("status", "veth0")["interfaces"][0]
+                self.assertEqual((status["mode"], status["program_id"]), (mode, told["program_id"]))
+                self.assertLessEqual({"10.77.0.1", "fd77::1"}, set(status["addresses"]))
+                self.assertEqual([q["engine"] for q in status["queues"]], ["absent"])
+                self.assertRegex(self.text("status"), rf"^veth0: attached, {mode} mode, program id {told['program_id']}, ABI \d+\n")
+                self.assertEqual(self.json("detach", "veth0")["removed"], 1)
+                self.assertEqual(list(lab.PIN_ROOT.glob(f"{self.cookie}-*")) + list(lab.RUN_DIR.glob(f"{self.cookie}-*")), [])
+                self.assertNotIn("xdp", json.loads(self.server.run("ip", "-j", "link", "show", "veth0").stdout)[0])
+
+    def test_replace_keeps_steering_filter_and_counters(self):
+        self.server.weir("attach", "veth0", "--checksum", "verify")
+        self.server.weir("steer", "add", 80)
+        self.server.weir("filter", "add", "drop", "proto", "icmp")
+        self.client.run("ping", "-c", "1", "-W", "0.2", "10.77.0.1", check=False)
+        told = self.json("attach", "veth0", "--replace", "--bypass-firewall")
+        self.assertEqual((told["replaced"], told["bypass_firewall"], told["checksums"]), (True, True, "verify"))
+        self.assertEqual([e["port"] for e in self.json("steer", "list")["steer"]], [80])
+        self.assertEqual(self.json("filter", "list")["rules"][0]["packets"], 1)
+
+    def test_from_inside_and_from_outside(self):
+        self.server.weir("attach", "veth0")
+        inside = json.loads(self.server.run(lab.WEIR, "status", "-j").stdout)
+        self.assertEqual(inside["interfaces"][0]["netns_cookie"], self.cookie)
+        by_path = subprocess.run([str(lab.WEIR), "status", "-n", str(lab.NETNS_DIR / self.server.netns), "-j"],
+                                 capture_output=True, text=True, check=True).stdout
+        self.assertEqual(json.loads(by_path)["interfaces"][0]["netns_cookie"], self.cookie)
+
+    def test_steer(self):
+        self.server.weir("attach", "veth0")
+        self.assertIn("no port is steered", self.text("steer"))
+        self.assertIn("no port is steered", self.text("status"))
+        self.server.weir("steer", "add", "http")
+        self.server.weir("steer", "add", "tcp", 8080, "dev", "veth0", "absent", "drop")
+        entries = {e["port"]: e for e in self.json("steer", "list")["steer"]}
+        self.assertEqual(sorted(entries), [80, 8080])
+        self.assertEqual([entries[p]["absent"] for p in (80, 8080)], ["pass", "drop"])
+        self.assertFalse(entries[80]["listening"] or entries[80]["draining"])
+        self.assertRegex(self.text("steer", "show"), r"veth0 +tcp 8080 +serve +not listening +0 +drop")
+        self.assertIn("no engine is there", self.text("status"))
+        # A SYN to each: one falls to the kernel, which has nobody there and says so; the other is dropped.
+        for port, expected in ((80, "7"), (8080, "28")):
+            done = self.client.run("curl", "-s", "--connect-timeout", "0.4", f"http://10.77.0.1:{port}/", check=False)
+            self.assertEqual(str(done.returncode), expected)
+        entries = {e["port"]: e for e in self.json("steer", "list")["steer"]}
+        self.assertEqual([entries[p]["packets"] for p in (80, 8080)], [0, 0])  # of frames that went to an engine
+        reasons = {(r["verdict"], r["name"]) for r in self.json("stats")["reasons"]}
+        self.assertLessEqual({("pass", "syn_no_acceptor"), ("drop", "absent")}, reasons)
+        self.assertTrue(self.json("steer", "del", 80)["removed"])
+        self.server.weir("steer", "delete", 8080, "--now")
+        self.assertEqual(self.json("steer", "list")["steer"], [])
+
+    def test_filter_in_order_with_counters(self):
+        self.server.weir("attach", "veth0")
+        self.assertIn("no rules", self.text("filter"))
+        drop = self.json("filter", "add", "drop", "from", "10.77.0.0/24", "proto", "icmp")
+        self.assertEqual(self.client.run("ping", "-c", "2", "-i", "0.05", "-W", "0.2", "10.77.0.1", check=False).returncode, 1)
+        self.client.run("ping", "-c", "1", "-W", "1", "fd77::1")
+        accept = self.json("filter", "add", "index", 0, "accept", "from", "10.77.0.2")
+        self.client.run("ping", "-c", "1", "-W", "1", "10.77.0.1")
+        port = self.json("filter", "add", "pass", "proto", "tcp", "to", "fd77::/64", "port", "8000-8099")
+        rules = self.json("filter", "list")["rules"]
+        self.assertEqual([r["id"] for r in rules], [accept["id"], drop["id"], port["id"]])
+        self.assertEqual([r["packets"] for r in rules], [1, 2, 0])
+        self.assertEqual(rules[2]["port"], [8000, 8099])
+        # What is listed can be typed again.
+        for rule in rules:
+            again = self.json("filter", "add", *rule["rule"].split())
+            self.assertEqual(again["rule"], rule["rule"])
+            self.json("filter", "del", again["id"])
+        text = self.text("filter", "list").splitlines()
+        self.assertEqual(len(text), 4)
+        self.assertRegex(text[2], r"veth0 +\d+ +drop +icmp +10\.77\.0\.0/24 +any +any +2 +\d+")
+        self.assertEqual(self.json("filter", "flush")["removed"], 3)
+        self.assertEqual(self.json("filter", "list")["rules"], [])
+
+    def test_stats_explain_every_frame_and_add_up(self):
+        self.server.weir("attach", "veth0")
+        self.client.run("ping", "-c", "3", "-i", "0.05", "10.77.0.1")
+        told = self.json("stats", "veth0", "--all")
+        rows = {(r["verdict"], r["name"]): r for r in told["reasons"]}
+        self.assertEqual(rows[("pass", "icmp")]["packets"], 3)
+        self.assertEqual(rows[("pass", "icmp")]["bytes"], 3 * 98)
+        self.assertIsNone(rows[("taken", "tcp")]["bytes"])
+        self.assertTrue(all(r["text"] for r in rows.values()))
+        for total in told["verdicts"]:
+            self.assertEqual(total["packets"], sum(r["packets"] for r in rows.values() if r["verdict"] == total["verdict"]))
+        shown = self.text("stats").splitlines()
+        self.assertTrue(all("  0  " not in line for line in shown[2:]), shown)
+        self.assertTrue(any(line.startswith("pass     icmp") for line in shown), shown)
+
+    def watch(self, *options):
+        child = subprocess.Popen([str(lab.WEIR), "-n", self.server.netns, "stats", "--watch", "0.1", *options],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(lambda: (child.stdout.close(), child.stderr.close()))
+        self.addCleanup(child.kill)
+        return child
+
+    def test_watch_until_interrupted(self):
+        self.server.weir("attach", "veth0")
+        child = self.watch("-j")
+        first = json.loads(child.stdout.readline())
+        self.client.run("ping", "-c", "2", "-i", "0.05", "10.77.0.1")
+
+        def rate():
+            rows = {r["name"]: r for r in json.loads(child.stdout.readline())["reasons"] if r["verdict"] == "pass"}
+            return rows.get("icmp", {}).get("packets_per_second", 0) > 0
+        lab.wait_until(rate, "the pings' rate")
+        self.assertAlmostEqual(first["interval_seconds"], 0.1, delta=5)
+        child.send_signal(signal.SIGINT)
+        child.stdout.read()
+        self.assertEqual(child.wait(timeout=10), 0)
+
+    def test_watch_ends_when_weir_is_detached(self):
+        self.server.weir("attach", "veth0")
+        child = self.watch()
+        self.assertIn("veth0:", child.stdout.readline())
+        self.server.weir("detach", "veth0")
+        child.stdout.read()
+        self.assertEqual(child.wait(timeout=10), 1)
+        self.assertIn("weir has been detached", child.stderr.read())
+
+    def test_what_is_left_of_a_namespace_that_is_gone_is_shown_and_removed(self):
+        self.server.run("ip", "link", "set", "veth0", "name", "stale0")
+        self.server.weir("attach", "stale0")
+        self.server.run("ip", "link", "del", "stale0")
+        told = [s for s in self.json("status")["stale"] if s["netns_cookie"] == self.cookie]
+        self.assertEqual([s["interface"] for s in told], ["stale0"])
+        self.assertRegex(self.text("status"), r"stale0 .*weir detach stale0")
+        self.assertTrue(self.json("detach", "stale0")["stale"])
+        self.assertEqual(list(lab.PIN_ROOT.glob(f"{self.cookie}-*")), [])
+
+    def test_run_hands_over_descriptors_and_nothing_else(self):
+        self.server.weir("attach", "veth0")
+        script = "cat /proc/self/status; ls -l /proc/$$/fd; env"
+        for user, uid, gid in (("nobody", 65534, 65534), (None, 0, 0)):
+            with self.subTest(user):
+                options = ("--user", user) if user else ()
+                told = self.server.weir("run", *options, "--", "sh", "-c", script).stdout
+                for kind, wanted in (("Uid", uid), ("Gid", gid)):
+                    self.assertRegex(told, rf"{kind}:(\s+{wanted}){{4}}\n")
+                self.assertEqual(set(re.findall(r"Cap\w+:\s*(\w+)", told)), {"0" * 16})
+                self.assertIn("NoNewPrivs:\t1", told)
+                maps, sockets = re.search(r"WEIR_INHERIT=v1;maps=([\d,]+);socket=(\d+),", told).groups()
+                held = dict(re.findall(r" (\d+) -> (\S+)", told))
+                self.assertEqual({held[fd] for fd in maps.split(",")}, {"anon_inode:bpf-map"})
+                self.assertIn("socket:", held[sockets])
+                # The engine makes its own socket there.
+                directory = next(lab.RUN_DIR.glob(f"{self.cookie}-*"))
+                self.assertEqual(directory.stat().st_uid, uid)
+        self.assertEqual(self.server.weir("run", "--", "sh", "-c", "exit 7", check=False).returncode, 7)
+        missing = self.server.weir("run", "--", "no-such-program", check=False)
+        self.assertEqual((missing.returncode, len(missing.stderr.splitlines())), (1, 1))
+        nobody = self.server.weir("run", "--user", "no-such-user", "--", "true", check=False)
+        self.assertEqual((nobody.returncode, len(nobody.stderr.splitlines())), (1, 1))
+
+    def test_run_where_nothing_is_attached_says_so_and_runs(self):
+        done = self.server.weir("run", "--", "sh", "-c", "echo ran ${WEIR_INHERIT-alone}")
+        self.assertEqual(done.stdout, "ran alone\n")
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.assertIn("kernel sockets", done.stderr)
+
+    def engine(self, answer):
+        """An engine's socket, answered by the test."""
+        index = json.loads(self.server.run("ip", "-j", "link", "show", "veth0").stdout)[0]["ifindex"]
+        path = lab.RUN_DIR / f"{self.cookie}-{index}" / "engine.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen()
+        self.addCleanup(listener.close)
+        asked = []
+
+        def serve():
+            while True:
+                try:
+                    peer, _ = listener.accept()
+                except OSError:
+                    return
+                asked.append(json.loads(peer.makefile().readline()))
+                peer.sendall((json.dumps(answer) + "\n").encode())
+                peer.close()
+        if answer is not None:
+            threading.Thread(target=serve, daemon=True).start()
+        return asked
+
+    def test_sockets(self):
+        self.server.weir("attach", "veth0")
+        numbers = {"send_queue": 7, "recv_queue": 3, "srtt_us": 1500, "rttvar_us": 250, "min_rtt_us": 900, "rto_us": 200000,
+                   "cwnd": 14480, "ssthresh": 2 ** 32 - 1, "send_mss": 1448, "recv_mss": 1448, "send_window": 65535,
+                   "recv_window": 131072, "in_flight": 7, "bytes_acked": 12345, "bytes_received": 678, "segments_out": 20,
+                   "segments_in": 19, "retransmits": 2, "timeouts": 1, "out_of_order": 4, "send_scale": 7, "recv_scale": 6}
+        answer = {"ok": True, "pid": 42, "interface": "veth0",
+                  "listeners": [{"local": "[::]:8080", "mode": "engine", "adopted": False, "queued": 1, "pending": 0, "backlog": 4096},
+                                {"local": "0.0.0.0:81", "mode": "kernel", "why": "the port is not steered", "adopted": False,
+                                 "queued": 0, "pending": 0, "backlog": 128}],
+                  "connections": [{"local": "10.77.0.1:8080", "remote": "10.77.0.2:40000", "state": "ESTAB", **numbers,
+                                   "timestamps": True, "window_scaling": True}]}
+        asked = self.engine(answer)
+        lines = self.text("sockets").splitlines()
+        self.assertEqual(asked, [{"cmd": "sockets"}])
+        self.assertRegex(lines[0], r"^State +Recv-Q +Send-Q +Local Address:Port +Peer Address:Port$")
+        self.assertRegex(lines[1], r"^LISTEN +1 +4096 +\[::\]:8080 +\*:\*$")
+        self.assertRegex(lines[2], r"^LISTEN +0 +128 +0\.0\.0\.0:81 +\*:\* +by the kernel: the port is not steered$")
+        self.assertRegex(lines[3], r"^ESTAB +3 +7 +10\.77\.0\.1:8080 +10\.77\.0\.2:40000$")
+        self.assertEqual(len(lines), 4)
+        info = self.text("sockets", "-i").splitlines()[4]
+        for part in ("rto:200", "rtt:1.500/0.250", "cwnd:14480", "wscale:7,6", "retrans:2", "rcv_ooopack:4"):
+            self.assertIn(part, info)
+        self.assertNotIn("ssthresh", info)
+        told = self.json("sockets", "veth0")
+        self.assertEqual((told["interface"], told["pid"]), ("veth0", 42))
+        self.assertEqual(told["connections"], answer["connections"])
+
+    def test_sockets_of_an_engine_that_does_not_answer(self):
+        self.server.weir("attach", "veth0")
+        none = self.server.weir("sockets", check=False)
+        self.assertEqual(none.returncode, 1)
+        self.assertIn("no engine runs on veth0", none.stderr)
+        self.engine(None)
+        begin = time.monotonic()
+        done = self.server.weir("sockets", check=False)
+        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1))
+        self.assertIn("is stopped", done.stderr)
+        self.assertGreater(time.monotonic() - begin, 0.9)
+
+    def test_doctor(self):
+        report = self.json("doctor", "veth0")
+        self.assertTrue(report["healthy"])
+        checks = {(c["about"], c["check"]): c for c in report["checks"]}
+        for name in ("kernel", "xdp", "af_xdp", "capabilities", "bpffs", "memlock"):
+            self.assertEqual(checks[("machine", name)]["health"], "ok", checks[("machine", name)])
+        self.assertIn("veth", checks[("veth0", "driver")]["text"])
+        self.assertEqual(checks[("veth0", "tso")]["health"], "warn")
+        for check in report["checks"]:
+            self.assertTrue(check["health"] == "ok" or check["mend"] or "carrier" in check["text"], check)
+        self.server.weir("attach", "veth0", "--mode", "generic", "--checksum", "verify")
+        checks = {(c["about"], c["check"]): c for c in self.json("doctor")["checks"]}
+        self.assertEqual(checks[("veth0", "tso")]["health"], "ok")
+        self.assertIn("verified", checks[("veth0", "checksums")]["text"])
+        self.assertIn("generic", checks[("veth0", "weir")]["text"])
+        self.assertEqual(checks[("veth0", "other xdp")]["health"], "ok")
+
+    def test_doctor_and_status_tell_of_the_firewall(self):
+        lab.need("nft")
+        self.server.weir("attach", "veth0")
+        self.server.run("nft", "add table inet guard; add chain inet guard input { type filter hook input priority 0; policy drop; }")
+        firewall = self.json("status")["interfaces"][0]["firewall"]
+        self.assertEqual((firewall["state"], firewall["bypassed"]), ("rules", False))
+        self.assertRegex(self.text("status"), r"firewall +.*inet guard input.*respected")
+        self.assertIn("--bypass-firewall", self.text("status"))
+        self.assertRegex(self.text("doctor", "veth0"), r"warn firewall .*inet guard input")
+        self.server.weir("attach", "veth0", "--replace", "--bypass-firewall")
+        self.assertRegex(self.text("status"), r"firewall +.*inet guard input.*bypassed")
+
+    def test_doctor_fails_for_what_cannot_work(self):
+        self.server.run("ip", "link", "add", "br0", "type", "bridge")
+        self.server.run("ip", "link", "set", "veth0", "master", "br0")
+        done = self.server.weir("doctor", "veth0", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout, r"fail kind .*bridge br0")
+        self.assertIn("ip link set veth0 nomaster", done.stdout)
+        refused = self.server.weir("attach", "veth0", check=False)
+        self.assertIn("br0", refused.stderr)
+
+
+if __name__ == "__main__":
+    lab.main()
