@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+// Steering entries, filter rules and counters, on real maps and real packets.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+
+#include "weir/control/filter.h"
+#include "weir/control/heartbeat.h"
+#include "weir/control/interface.h"
+#include "weir/control/netns.h"
+#include "weir/control/stats.h"
+#include "weir/control/status.h"
+#include "xdp_fixture.h"
+
+namespace weir::test {
+namespace {
+
+using control::Absent;
+using control::Port;
+using control::Protocol;
+using control::Purpose;
+using control::Removal;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class XdpPolicy : public VethTest {
+ protected:
+  void SetUp() override {
+    VethTest::SetUp();
+    if (!IsSkipped()) attach();
+  }
+  static Instant now() { return control::monotonic_now(); }
+  xdp::Outcome<std::uint32_t> add(Port port, Purpose purpose = Purpose::serve) {
+    return control::steer_add(maps(), port, Absent::pass, purpose, now());
+  }
+};
+
+TEST_F(XdpPolicy, AnEntryLivesDrainsAndIsFreed) {
+  const Port port{Protocol::tcp, 8080};
+  ASSERT_TRUE(control::steer_add(maps(), port, Absent::drop, Purpose::serve, now()).ok());
+  auto list = control::steer_list(maps());
+  ASSERT_TRUE(list.ok() && list->size() == 1);
+  EXPECT_EQ((*list)[0].port, port);
+  EXPECT_TRUE((*list)[0].absent_drop);
+  EXPECT_TRUE((*list)[0].kernel_may_own);
+  EXPECT_FALSE((*list)[0].draining);
+
+  const auto again = add(port);
+  ASSERT_FALSE(again.ok());
+  EXPECT_EQ(again.error().code, EEXIST);
+  EXPECT_THAT(again.error().message, HasSubstr("tcp 8080 is steered already"));
+
+  weir_steer& entry = maps().steer()[(*list)[0].index];
+  beat();
+  xdp::store(entry.flows, weir_u32{2});
+  const auto draining = control::steer_del(maps(), port, Removal::drain, now());
+  ASSERT_TRUE(draining.ok()) << draining.error().message;
+  EXPECT_FALSE(draining->removed);
+  EXPECT_EQ(draining->flows, 2u);
+  EXPECT_EQ(control::reap_drained(maps(), now()).value(), 0u);
+  EXPECT_TRUE(control::steer_list(maps()).value()[0].draining);
+  xdp::store(entry.flows, weir_u32{0});
+  EXPECT_EQ(control::reap_drained(maps(), now()).value(), 1u);
+  EXPECT_THAT(control::steer_list(maps()).value(), IsEmpty());
+  EXPECT_FALSE(maps().find_steer(IPPROTO_TCP, 8080).has_value());
+
+  const auto none = control::steer_del(maps(), port, Removal::drain, now());
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code, ENOENT);
+  xdp::store(maps().heartbeats()[0].monotonic_ns, weir_u64{0});
+}
+
+TEST_F(XdpPolicy, ADrainingEntryComesBackToLife) {
+  const Port port{Protocol::udp, 53};
+  const auto index = add(port);
+  ASSERT_TRUE(index.ok());
+  beat();
+  xdp::store(maps().steer()[*index].flows, weir_u32{1});
+  ASSERT_FALSE(control::steer_del(maps(), port, Removal::drain, now()).value().removed);
+  EXPECT_EQ(add(port).value(), *index);
+  EXPECT_FALSE(control::steer_list(maps()).value()[0].draining);
+  EXPECT_TRUE(control::steer_del(maps(), port, Removal::now, now()).value().removed);
+  xdp::store(maps().heartbeats()[0].monotonic_ns, weir_u64{0});
+}
+
+TEST_F(XdpPolicy, EntriesOfADeadEngineAreReaped) {
+  ASSERT_TRUE(add({Protocol::tcp, 40000}, Purpose::reserve).ok());
+  beat();
+  EXPECT_EQ(control::reap_drained(maps(), now()).value(), 0u);
+  EXPECT_THAT(add({Protocol::tcp, 40000}).error().message, HasSubstr("outgoing connection"));
+  xdp::store(maps().heartbeats()[0].monotonic_ns, weir_u64{0});
+  EXPECT_EQ(control::reap_drained(maps(), now()).value(), 1u);
+}
+
+TEST_F(XdpPolicy, TheTableOfEntriesIsBounded) {
+  for (std::uint32_t i = 0; i < WEIR_MAX_STEER; ++i)
+    ASSERT_TRUE(add({Protocol::tcp, static_cast<std::uint16_t>(1000 + i)}).ok()) << i;
+  const auto full = add({Protocol::tcp, 80});
+  ASSERT_FALSE(full.ok());
+  EXPECT_EQ(full.error().code, ENOSPC);
+  EXPECT_EQ(add({Protocol::tcp, 0}).error().code, EINVAL);
+}
+
+TEST_F(XdpPolicy, ARuleStopsPacketsCountsThemAndGoes) {
+  const xdp::Fd receiver(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in own{};
+  own.sin_family = AF_INET;
+  own.sin_port = htons(9000);
+  ASSERT_EQ(bind(receiver.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own), 0);
+  const timeval patience{5, 0};
+  setsockopt(receiver.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  auto received = [&] {
+    char text[16];
+    const ssize_t n = recv(receiver.get(), text, sizeof text, 0);
+    return n < 0 ? std::string("nothing") : std::string(text, static_cast<std::size_t>(n));
+  };
+
+  control::Rule rule;
+  rule.action = control::Action::drop;
+  rule.source = *control::parse_prefix("10.77.0.2");
+  rule.protocol = IPPROTO_UDP;
+  rule.port = {9000, 9000};
+  const auto id = control::filter_add(maps(), rule);
+  ASSERT_TRUE(id.ok()) << id.error().message;
+  const auto before = control::take_snapshot(instance(), now());
+  ASSERT_TRUE(before.ok());
+  in_client([] {
+    send_udp(9000, "stopped");
+    send_udp(9000, "stopped");
+  });
+  EXPECT_TRUE(eventually([&] { return control::filter_list(maps()).value()[0].hits.packets == 2; }));
+  // A second rule is another table: the first one's counter goes on.
+  rule.port = {9001, 9001};
+  const auto second = control::filter_add(maps(), rule, 0);
+  ASSERT_TRUE(second.ok());
+  EXPECT_NE(*second, *id);
+  const auto rules = control::filter_list(maps()).value();
+  ASSERT_EQ(rules.size(), 2u);
+  EXPECT_EQ(rules[0].id, *second);
+  EXPECT_EQ(rules[0].hits.packets, 0u);
+  EXPECT_EQ(rules[1].hits.packets, 2u);
+  EXPECT_EQ(rules[1].hits.bytes, 2u * (14 + 20 + 8 + 7));
+
+  const auto after = control::take_snapshot(instance(), now());
+  ASSERT_TRUE(after.ok());
+  EXPECT_EQ(control::difference(*after, *before).total(WEIR_V_DROP).packets, 2u);
+  EXPECT_EQ(control::difference(*after, *before).xdp[WEIR_R_DROP_FILTER].packets, 2u);
+
+  EXPECT_EQ(control::filter_del(maps(), *id).value().to_string(), "drop src 10.77.0.2/32 proto udp port 9000");
+  in_client([] { send_udp(9000, "passed"); });
+  EXPECT_EQ(received(), "passed");
+  EXPECT_EQ(control::filter_del(maps(), *id).error().code, ENOENT);
+  EXPECT_EQ(control::filter_flush(maps()).value(), 1u);
+  EXPECT_THAT(control::filter_list(maps()).value(), IsEmpty());
+}
+
+TEST_F(XdpPolicy, ACounterThatIsUsedAgainBeginsAtZero) {
+  control::Rule rule;
+  rule.action = control::Action::accept;
+  rule.protocol = IPPROTO_UDP;
+  const auto first = control::filter_add(maps(), rule);
+  ASSERT_TRUE(first.ok());
+  in_client([] { send_udp(9, "x"); });
+  ASSERT_TRUE(eventually([&] { return control::filter_list(maps()).value()[0].hits.packets == 1; }));
+  ASSERT_TRUE(control::filter_del(maps(), *first).ok());
+  const auto second = control::filter_add(maps(), rule);
+  ASSERT_TRUE(second.ok());
+  EXPECT_GT(*second, *first);
+  EXPECT_EQ(control::filter_list(maps()).value()[0].hits.packets, 0u);
+}
+
+TEST_F(XdpPolicy, TheFilterIsBoundedAndKeepsOrder) {
+  control::Rule rule;
+  rule.protocol = IPPROTO_TCP;
+  for (std::uint32_t i = 0; i < WEIR_MAX_RULES; ++i) {
+    rule.port = {static_cast<std::uint16_t>(i + 1), static_cast<std::uint16_t>(i + 1)};
+    ASSERT_TRUE(control::filter_add(maps(), rule, i / 2).ok());
+  }
+  EXPECT_EQ(control::filter_add(maps(), rule).error().code, ENOSPC);
+  const auto rules = control::filter_list(maps()).value();
+  ASSERT_EQ(rules.size(), std::size_t{WEIR_MAX_RULES});
+  // Each was put in the middle: even ones stand before odd ones, in the orders of insertion.
+  EXPECT_EQ(rules[0].port.min, 2);
+  EXPECT_EQ(rules.back().port.min, 1);
+  std::set<std::uint32_t> counters;
+  for (const auto& r : rules) counters.insert(r.counter);
+  EXPECT_EQ(counters.size(), std::size_t{WEIR_MAX_RULES});
+}
+
+TEST_F(XdpPolicy, LocalAddressesFollowWhatTheyAreSetTo) {
+  const IpAddress a = *IpAddress::parse("10.77.0.1");
+  const IpAddress b = *IpAddress::parse("2001:db8::1");
+  EXPECT_THAT(maps().local_addresses().value(), ElementsAre(a));
+  ASSERT_TRUE(maps().set_local_addresses(std::vector{a, b}).ok());
+  EXPECT_EQ(maps().local_addresses().value().size(), 2u);
+  ASSERT_TRUE(maps().set_local_addresses(std::vector{b}).ok());
+  EXPECT_THAT(maps().local_addresses().value(), ElementsAre(b));
+  ASSERT_TRUE(maps().set_local_addresses({}).ok());
+  EXPECT_THAT(maps().local_addresses().value(), IsEmpty());
+}
+
+TEST_F(XdpPolicy, StatusShowsAnEngineAsXdpSeesIt) {
+  using control::EngineState;
+  play_engine({Protocol::tcp, 8080});
+  weir_heartbeat& h = maps().heartbeats()[0];
+  const auto at = Instant::from_ns(static_cast<std::int64_t>(h.monotonic_ns));
+  const auto status = [&](Duration later) { return control::read_status(instance(), at + later).value(); };
+  xdp::store(maps().steer()[*maps().find_steer(IPPROTO_TCP, 8080)].flows, weir_u32{4});
+  EXPECT_EQ(status(Duration()).queues[0].engine, EngineState::alive);
+  EXPECT_EQ(status(Duration()).queues[0].pid, static_cast<std::uint32_t>(getpid()));
+  EXPECT_EQ(status(Duration()).live_flows, 4u);
+  EXPECT_EQ(status(Duration::seconds(2)).queues[0].engine, EngineState::silent);
+  EXPECT_EQ(status(Duration::seconds(4)).queues[0].engine, EngineState::stopped);
+  EXPECT_EQ(status(Duration::seconds(4)).live_flows, 0u);
+  xdp::store(h.monotonic_ns, weir_u64{0});
+  EXPECT_EQ(status(Duration()).queues[0].engine, EngineState::absent);
+}
+
+TEST_F(XdpPolicy, AnInterfaceIsDescribed) {
+  const auto i = control::read_interface(kServerDevice);
+  ASSERT_TRUE(i.ok()) << i.error().message;
+  EXPECT_EQ(i->ifindex, ifindex());
+  EXPECT_EQ(i->driver, "veth");
+  EXPECT_EQ(i->kind, "veth");
+  EXPECT_EQ(i->mtu, 1500u);
+  EXPECT_TRUE(i->up);
+  EXPECT_TRUE(i->ethernet);
+  EXPECT_FALSE(i->mac.is_zero());
+  EXPECT_TRUE(control::may_carry_partial_checksums(*i));
+  EXPECT_TRUE(control::read_interface("lo")->loopback);
+  const auto names = control::interface_names();
+  ASSERT_TRUE(names.ok());
+  EXPECT_THAT(*names, ElementsAre("lo", kServerDevice));
+  const auto addresses = control::interface_addresses(ifindex());
+  ASSERT_TRUE(addresses.ok());
+  ASSERT_EQ(addresses->size(), 1u);
+  EXPECT_EQ((*addresses)[0].address.to_string(), kServerAddress);
+  EXPECT_EQ((*addresses)[0].prefix_length, 24);
+}
+
+TEST_F(XdpPolicy, ANamespaceIsEnteredAndLeft) {
+  const auto own = control::netns_cookie().value();
+  EXPECT_FALSE(control::NetnsScope::enter("no-such-namespace").ok());
+  EXPECT_FALSE(control::NetnsScope::enter("").ok());
+  {
+    const auto scope = control::NetnsScope::enter(client_path());
+    ASSERT_TRUE(scope.ok()) << scope.error().message;
+    EXPECT_NE(control::netns_cookie().value(), own);
+    EXPECT_EQ(if_nametoindex(kServerDevice), 0u);
+  }
+  EXPECT_EQ(control::netns_cookie().value(), own);
+  in_client([&] {
+    // By process id: this process's first thread is the one that runs here.
+    const auto client = control::netns_cookie().value();
+    const auto scope = control::NetnsScope::enter(std::to_string(getpid()));
+    ASSERT_TRUE(scope.ok()) << scope.error().message;
+    EXPECT_EQ(control::netns_cookie().value(), client);
+  });
+  EXPECT_EQ(control::netns_cookie().value(), own);
+  const auto file = control::NetnsScope::enter("/proc/self/status");
+  ASSERT_FALSE(file.ok());
+  EXPECT_THAT(file.error().message, HasSubstr("is it a network namespace?"));
+}
+
+}  // namespace
+}  // namespace weir::test
