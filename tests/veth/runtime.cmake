@@ -1,0 +1,1 @@
+weir_gtest(runtime_veth_test LABEL veth SOURCES runtime_test.cc runtime_world.cc DEPS weir_runtime weir_lab)
