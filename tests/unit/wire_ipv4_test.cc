@@ -176,10 +176,11 @@ TEST(Ipv4, SourceRoutesAreFound) {
       {"loose source route", "83 07 04 c0 00 02 09 00", true},
       {"strict source route", "89 07 04 c0 00 02 09 00", true},
       {"behind others", "01 94 04 00 00 83 03 04", true},
-      {"after the end of the list", "00 83 03 04", false},
+      {"after the end of the list", "00 02 83 03", false},
       {"cut short", "01 01 01 83", true},
       {"with a broken length", "83 00 00 00", true},
-      {"behind a broken length", "94 00 83 03", false},
+      {"behind a length of 0", "94 00 83 03", false},
+      {"behind a length of 1", "94 01 83 03", false},
       {"record route", "07 07 04 00 00 00 00 00", false},
       {"a length past the end", "07 09 04 00", false},
   };

@@ -58,7 +58,7 @@ TEST(TcpOptions, ParseTable) {
       {"scale 255 is 14", "03 03 ff", "wscale 14,"},
       {"scale 14", "03 03 0e", "wscale 14,"},
       // Ends and gaps
-      {"after END nothing counts", "02 04 05 b4 00 03 03 07", "mss 1460,"},
+      {"after END nothing counts", "02 04 05 b4 00 02 03 03 07", "mss 1460,"},
       {"NOPs", "01 01 01 01 02 04 05 b4", "mss 1460,"},
       {"unknown kinds are skipped", "fd 04 12 34 02 04 05 b4 13 02", "mss 1460,"},
       {"no alignment is asked for", "03 03 01 02 04 02 18 04 02", "mss 536,sackOK,wscale 1,"},

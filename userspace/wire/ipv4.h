@@ -48,8 +48,8 @@ class Ipv4View {
   std::uint16_t total_length() const { return static_cast<std::uint16_t>(bytes_.size()); }
   ConstBytes header() const { return bytes_.first(header_size()); }
   ConstBytes options() const { return bytes_.subspan(kIpv4HeaderSize, header_size() - kIpv4HeaderSize); }
-  // A loose or strict source route, used up or not: refused by the stack as by the kernels (RFC 7126 4.3, 4.4). True
-  // also where the options end in the middle of one, so that nothing hides behind a broken length.
+  // A loose or strict source route, used up or not, or the beginning of one: refused by the stack as by the kernels
+  // (RFC 7126 4.3, 4.4). A broken length of another option ends the search.
   bool source_routed() const;
   ConstBytes payload() const { return bytes_.subspan(header_size()); }
   // Header and payload, without padding.
