@@ -76,7 +76,7 @@ struct Layout {
       size += 4;
     }
     if (o.window_scale) size += 4;
-    if (o.sack_count > 0 && kTcpMaxOptionsSize - size >= 12) {
+    if (o.sack_count > 0) {  // at least 20 bytes are left
       sack_blocks = std::min<std::size_t>(o.sack_count, (kTcpMaxOptionsSize - size - 4) / 8);
       size += 4 + 8 * sack_blocks;
     }
