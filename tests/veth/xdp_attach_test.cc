@@ -117,12 +117,13 @@ TEST_F(XdpAttach, WhatCannotBeServedIsRefusedByName) {
     int code;
     const char* says;
   };
-  run("ip link add br type bridge && ip link add port type veth peer name port2 && ip link set port master "
-      "br");
+  run("ip link add name br0 type bridge");
+  run("ip link add name port type veth peer name port2");
+  run("ip link set port master br0");
   run("ip tuntap add mode tun layer3");
   for (const Case& c : {Case{"no-such", ENODEV, "no interface named no-such"}, Case{"", ENODEV, "no interface"},
                         Case{"lo", EOPNOTSUPP, "loopback"}, Case{"layer3", EOPNOTSUPP, "not an Ethernet interface"},
-                        Case{"port", EOPNOTSUPP, "port of bridge br"}}) {
+                        Case{"port", EOPNOTSUPP, "port of bridge br0"}}) {
     const auto report = control::attach({.interface = c.interface});
     ASSERT_FALSE(report.ok()) << c.interface;
     EXPECT_EQ(report.error().code, c.code) << report.error().message;

@@ -306,16 +306,28 @@ Outcome<DetachReport> detach(const DetachOptions& options) {
   if (!lock) return Err(lock.error());
   auto all = list();
   if (!all) return Err(all.error());
+  auto own = netns_cookie();
+  if (!own) return Err(own.error());
   const std::uint32_t ifindex = if_nametoindex(options.interface.c_str());
   DetachReport out;
   out.interface = options.interface;
-  for (const InstanceSummary& s : *all) {
-    if (s.interface != options.interface) continue;
-    if (!s.stale) return detach_live(options, s.directory, s.netns_cookie, s.ifindex);
-    if (auto r = xdp::unpin_all(s.directory); !r) return Err(r.error());
+  auto remove_stale = [&](const InstanceSummary& s) -> Outcome<void> {
+    if (auto r = xdp::unpin_all(s.directory); !r) return r;
     remove_run_directory(s.netns_cookie, s.ifindex);
     out.stale = true;
     ++out.removed;
+    return {};
+  };
+  for (const InstanceSummary& s : *all) {
+    if (s.interface != options.interface || s.netns_cookie != *own) continue;
+    if (!s.stale) return detach_live(options, s.directory, s.netns_cookie, s.ifindex);
+    if (auto r = remove_stale(s); !r) return Err(r.error());
+  }
+  if (out.removed > 0) return out;
+  // What a deleted namespace left can be removed from anywhere that has no interface of that name itself.
+  for (const InstanceSummary& s : *all) {
+    if (s.interface != options.interface || s.netns_cookie == *own || ifindex != 0) continue;
+    if (auto r = remove_stale(s); !r) return Err(r.error());
   }
   if (out.removed > 0) return out;
   if (ifindex == 0)
