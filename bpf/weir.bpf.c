@@ -4,10 +4,10 @@
  * parse -> guard -> filter -> steer -> hash. Each stage either settles the frame by a reason of weir/common/reasons.h
  * or leaves it to the next; the verdict follows from the reason. Stages read packet bytes only through parse.h.
  *
- * SEC("xdp") without frags: a multi-buffer frame would end its first buffer inside the headers' bounds, and the engine
- * takes one chunk a frame. Drivers therefore refuse an MTU beyond one buffer at attach.
+ * SEC("xdp") without frags: every byte that is parsed lies in the first buffer, and the engine takes one chunk a frame.
+ * A driver refuses the attach where the MTU needs more than one buffer.
  *
- * The licence is what the kernel demands of a program that uses bpf_skc_lookup_tcp's kin.
+ * GPL: the kernel reads the licence section to decide which helpers a program may call.
  */
 #include "filter.h"
 #include "guard.h"

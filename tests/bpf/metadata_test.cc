@@ -58,6 +58,11 @@ TEST_F(Metadata, OnlyInFrontOfSteeredFrames) {
   EXPECT_FALSE(run(tcp4("S").header_words(1)).meta.has_value());
 }
 
+TEST_F(Metadata, WithoutRoomForItTheFrameIsSteeredBare) {
+  EXPECT_EQ(run_repeatedly(tcp4("A"), 100).action, XDP_REDIRECT);
+  EXPECT_EQ(steer_packets(kTcpEntry), 100u);
+}
+
 TEST_F(Metadata, HashIsTheEngines) {
   EXPECT_EQ(meta(tcp4("A")).flow_hash, hash(kPeer4, kPeerPort, kOurs4, kSteeredTcp, IPPROTO_TCP));
   EXPECT_EQ(meta(tcp6("A")).flow_hash, hash(kPeer6, kPeerPort, kOurs6, kSteeredTcp, IPPROTO_TCP));

@@ -99,7 +99,6 @@ TEST_F(Steer, HeartbeatDecidesWhoIsThere) {
     const char *syn, *segment, *datagram;
   } cases[] = {
       {"fresh", 0, "STEER_SYN", "STEER_SEGMENT", "STEER_DATAGRAM"},
-      // Over one second; under three for as long as this takes.
       {"silent", kSecond + kSecond / 20, "PASS_SYN_STALE", "STEER_SEGMENT", "PASS_NO_SOCKET"},
       {"stopped", 3 * kSecond + kSecond / 20, "PASS_SYN_STALE", "DROP_STALE", "PASS_NO_SOCKET"},
       {"left", std::nullopt, "PASS_SYN_NO_ACCEPTOR", "PASS_NO_SOCKET", "PASS_NO_SOCKET"},

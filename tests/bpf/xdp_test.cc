@@ -34,6 +34,20 @@ std::uint64_t monotonic_ns() {
   return static_cast<std::uint64_t>(t.tv_sec) * kSecond + static_cast<std::uint64_t>(t.tv_nsec);
 }
 
+std::size_t possible_cpus() {
+  static const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
+  return cpus;
+}
+
+weir_counter add_up(const weir_counter* per_cpu) {
+  weir_counter all{};
+  for (std::size_t cpu = 0; cpu < possible_cpus(); cpu++) {
+    all.packets += per_cpu[cpu].packets;
+    all.bytes += per_cpu[cpu].bytes;
+  }
+  return all;
+}
+
 // One namespace a process: parallel test processes share nothing, and it goes with the process.
 bool enter_own_namespace() {
   static const bool entered = unshare(CLONE_NEWNET) == 0 && ip("link set lo up");
@@ -113,20 +127,24 @@ void XdpTest::TearDown() {
 int XdpTest::program_fd() const { return bpf_program__fd(skeleton_->progs.weir_xdp); }
 
 weir_counter XdpTest::sum(bpf_map* map, std::uint32_t index) const {
-  static const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
-  std::vector<weir_counter> each(cpus);
+  std::vector<weir_counter> each(possible_cpus());
   EXPECT_EQ(bpf_map_lookup_elem(bpf_map__fd(map), &index, each.data()), 0);
-  weir_counter all{};
-  for (const weir_counter& c : each) {
-    all.packets += c.packets;
-    all.bytes += c.bytes;
-  }
-  return all;
+  return add_up(each.data());
 }
 
 XdpTest::Counters XdpTest::counters() const {
-  Counters all;
-  for (std::uint32_t i = 0; i < all.size(); i++) all[i] = sum(skeleton_->maps.counters, i);
+  // One call for the whole map: the mutation test reads it forty thousand times.
+  std::vector<weir_counter> each(possible_cpus() * WEIR_REASON_COUNT);
+  std::array<std::uint32_t, WEIR_REASON_COUNT> keys{};
+  std::uint32_t next = 0;
+  std::uint32_t count = WEIR_REASON_COUNT;
+  LIBBPF_OPTS(bpf_map_batch_opts, opts);
+  const int error = bpf_map_lookup_batch(bpf_map__fd(skeleton_->maps.counters), nullptr, &next, keys.data(),
+                                         each.data(), &count, &opts);
+  EXPECT_TRUE(error == 0 || error == -ENOENT) << std::strerror(-error);  // ENOENT: that was the last of them
+  EXPECT_EQ(count, std::uint32_t{WEIR_REASON_COUNT});
+  Counters all{};
+  for (std::size_t i = 0; i < count; i++) all[keys[i]] = add_up(&each[i * possible_cpus()]);
   return all;
 }
 
@@ -148,6 +166,7 @@ Outcome XdpTest::run(const Octets& frame, Arrival at) {
   opts.ctx_out = &out;
   opts.ctx_size_out = sizeof out;
   opts.repeat = 1;
+  write_beats();
   const int error = bpf_prog_test_run_opts(program_fd(), &opts);
   EXPECT_EQ(error, 0) << "test run of " << frame.size() << " octets: " << std::strerror(-error);
 
@@ -175,14 +194,15 @@ Outcome XdpTest::run(const Octets& frame, Arrival at) {
   return outcome;
 }
 
-std::uint32_t XdpTest::time_run(const Packet& packet, std::uint32_t repeat) {
+XdpTest::Repeated XdpTest::run_repeatedly(const Packet& packet, std::uint32_t times) {
   const Octets frame = packet.bytes();
   LIBBPF_OPTS(bpf_test_run_opts, opts);
   opts.data_in = frame.data();
   opts.data_size_in = static_cast<std::uint32_t>(frame.size());
-  opts.repeat = static_cast<int>(repeat);
+  opts.repeat = static_cast<int>(times);
+  write_beats();
   EXPECT_EQ(bpf_prog_test_run_opts(program_fd(), &opts), 0);
-  return opts.duration;
+  return {opts.duration, opts.retval};
 }
 
 void XdpTest::set_config(const weir_config& config) {
@@ -215,10 +235,14 @@ void XdpTest::index_entry(std::uint8_t protocol, std::uint16_t port, std::uint32
   ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.steer_index), &key, &index, BPF_ANY), 0);
 }
 
-void XdpTest::beat(std::uint32_t queue, std::optional<std::uint64_t> age_ns) {
-  weir_heartbeat heartbeat{};
-  if (age_ns) heartbeat.monotonic_ns = monotonic_ns() - *age_ns;
-  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.heartbeats), &queue, &heartbeat, BPF_ANY), 0);
+void XdpTest::beat(std::uint32_t queue, std::optional<std::uint64_t> age_ns) { beats_[queue] = age_ns; }
+
+void XdpTest::write_beats() {
+  for (const auto& [queue, age_ns] : beats_) {
+    weir_heartbeat heartbeat{};
+    if (age_ns) heartbeat.monotonic_ns = monotonic_ns() - *age_ns;
+    ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.heartbeats), &queue, &heartbeat, BPF_ANY), 0);
+  }
 }
 
 void XdpTest::put_socket(std::uint32_t queue) {

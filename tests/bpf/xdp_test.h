@@ -90,15 +90,20 @@ class XdpTest : public testing::Test {
     set_entry(index, e);
   }
   void index_entry(std::uint8_t protocol, std::uint16_t port, std::uint32_t index);
-  // The engine's last beat, this long ago; it left in good order where there is none.
+  // The engine's last beat is this old at each run that follows, however slow the machine; without an age it left in
+  // good order.
   void beat(std::uint32_t queue, std::optional<std::uint64_t> age_ns);
   void put_socket(std::uint32_t queue);
   void remove_socket(std::uint32_t queue);
   void set_filter(std::uint32_t generation, const std::vector<weir_rule>& rules);
   std::uint64_t rule_packets(std::uint32_t counter) const;
   std::uint64_t steer_packets(std::uint32_t index) const;
-  // Mean time of one run, in nanoseconds.
-  std::uint32_t time_run(const Packet& packet, std::uint32_t repeat);
+  struct Repeated {
+    std::uint32_t mean_ns;
+    std::uint32_t action;  // of the last run
+  };
+  // The same buffer again and again: each steered run takes room for metadata until there is none left.
+  Repeated run_repeatedly(const Packet& packet, std::uint32_t times);
   int program_fd() const;
   weir_bpf* skeleton() const { return skeleton_; }
 
@@ -106,9 +111,11 @@ class XdpTest : public testing::Test {
   using Counters = std::array<weir_counter, WEIR_REASON_COUNT>;
   weir_counter sum(bpf_map* map, std::uint32_t index) const;
   Counters counters() const;
+  void write_beats();
 
   weir_bpf* skeleton_ = nullptr;
   weir_config config_{};
+  std::map<std::uint32_t, std::optional<std::uint64_t>> beats_;
   std::array<int, WEIR_MAX_QUEUES> sockets_{};
 };
 
