@@ -195,16 +195,22 @@ Segment Peer::build(const Packet& p) {
     h.options.timestamps = wire::TcpTimestamps{p.tsval.value_or(peer_clock()), p.tsecr.value_or(last_tsval_)};
   }
   std::vector<std::byte> text(p.length);
-  for (std::uint32_t i = 0; i < p.length; ++i) text[i] = pattern(false, p.seq - 1 + i);
+  // In a SYN the text begins behind the SYN.
+  std::uint32_t first = h.flags.syn() ? p.seq : p.seq - 1;
+  for (std::uint32_t i = 0; i < p.length; ++i) text[i] = pattern(false, first + i);
   in_bytes_.assign(h.size() + text.size(), std::byte{0});
   h.write(in_bytes_, kPeer, kHost, text);
   return Segment::from(*wire::TcpView::parse(in_bytes_));
 }
 
-void Peer::in(std::string_view words, weir_reason expected, int line) {
+weir_reason Peer::deliver(std::string_view words) {
   Packet p = Packet::parse(words);
   if (p.timestamps && flags_of(p.flags).syn()) peer_timestamps = true;
-  weir_reason got = conn_->on_segment(build(p), now_);
+  return conn_->on_segment(build(p), now_);
+}
+
+void Peer::in(std::string_view words, weir_reason expected, int line) {
+  weir_reason got = deliver(words);
   if (got != expected) {
     ADD_FAILURE_AT("the test", line) << words << "\n  became of it: " << got << ", expected: " << expected;
   }

@@ -77,6 +77,8 @@ class Peer {
 
   // --- packets ---
   void in(std::string_view words, weir_reason expected = WEIR_R_TAKEN_TCP, int line = __builtin_LINE());
+  // The same, whatever becomes of it.
+  weir_reason deliver(std::string_view words);
   // Exactly these leave now, or have left while wait() ran.
   void out(std::initializer_list<const char*> words, int line = __builtin_LINE());
   void out(const char* words, int line = __builtin_LINE()) { out({words}, line); }

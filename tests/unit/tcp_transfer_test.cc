@@ -37,7 +37,7 @@ struct Case {
   Config b = {};
   std::uint32_t iss_a = 1'000;
   std::uint32_t iss_b = 0xffff'0000;  // wraps on the way
-  Duration read_every = {};                // 0: whatever is there, at once; else 100 bytes a time
+  Duration read_every = {};           // 0: whatever is there, at once; else 100 bytes a time
 };
 
 const IpAddress kA = IpAddress::v4(192, 0, 2, 1);

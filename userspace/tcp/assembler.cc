@@ -14,7 +14,7 @@ void Assembler::erase(std::size_t first, std::size_t last) {
 
 Assembler::Outcome Assembler::add(SeqNum begin, SeqNum end) {
   if (!slots_) {
-    slots_.reset(new (std::nothrow) std::array<Interval, kMost>);
+    slots_.reset(new (std::nothrow) Slots);
     if (!slots_) return Outcome::no_memory;
   }
   auto& s = *slots_;

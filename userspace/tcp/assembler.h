@@ -24,6 +24,7 @@ class Assembler {
   // A window of 256 KiB in which every third segment is missing has some sixty. A sender that makes more loses the
   // newest text to LOST_OOO_LIMIT, and sends it again.
   static constexpr std::size_t kMost = 64;
+  using Slots = std::array<Interval, kMost>;
 
   bool empty() const { return count_ == 0; }
   std::span<const Interval> intervals() const { return {slots_ ? slots_->data() : nullptr, count_}; }
@@ -39,16 +40,12 @@ class Assembler {
     slots_.reset();
     count_ = 0;
   }
-  // Gives the memory back where nothing is in it.
-  void shrink() {
-    if (empty()) slots_.reset();
-  }
   bool holds_memory() const { return slots_ != nullptr; }
 
  private:
   void erase(std::size_t first, std::size_t last);
 
-  std::unique_ptr<std::array<Interval, kMost>> slots_;
+  std::unique_ptr<Slots> slots_;
   std::size_t count_ = 0;
 };
 

@@ -175,11 +175,10 @@ std::size_t Connection::read(Bytes to, Instant now) {
     std::uint32_t offered = rcv_.wnd().bytes();
     auto could_offer = static_cast<std::uint32_t>(edge - rcv_.nxt);
     if (edge != rcv_.edge && (offered < birth_.mss || could_offer / 2 >= offered)) ack_ = AckDebt::now;
-    buffers_used_ = true;
-    reschedule(now);
-  } else if (rcv_.text.empty() && (state_ == State::closed || state_ == State::time_wait)) {
-    rcv_.text.release();
   }
+  buffers_used_ = true;
+  reschedule(now);
+  if ((state_ == State::closed || state_ == State::time_wait) && rcv_.text.empty()) rcv_.text.release();
   return n;
 }
 
@@ -280,6 +279,10 @@ bool Connection::may_be_replaced_by(const Segment& syn) const {
     return SeqNum(syn.options.timestamps->tsval).after(SeqNum(ts_.recent));
   }
   return syn.seq.after(rcv_.nxt);
+}
+
+std::size_t Connection::buffer_memory() const {
+  return snd_.text.capacity() + rcv_.text.capacity() + (rcv_.gaps.holds_memory() ? sizeof(Assembler::Slots) : 0);
 }
 
 Info Connection::info(Instant) const {

@@ -117,6 +117,8 @@ class Connection {
   // CLOSED and nothing owed: the stack may free it.
   bool finished() const;
   Info info(Instant now) const;
+  // Bytes of buffers held on the heap: none for a connection that has been idle for a second.
+  std::size_t buffer_memory() const;
 
  private:
   enum class AckDebt : std::uint8_t { none, delayed, now };
@@ -203,6 +205,7 @@ class Connection {
   void reschedule(Instant now);
   void on_retransmit_timer(Instant now);
   void on_persist_timer(Instant now);
+  bool holds_empty_buffers() const;
   void on_release_timer();
   Duration persist_interval() const;
 

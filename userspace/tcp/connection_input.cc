@@ -370,7 +370,7 @@ void Connection::answer_refused(const Segment& seg, Instant now) {
 }
 
 void Connection::owe_challenge(Instant now) {
-  if (now - challenges_.since >= kChallengePeriod) challenges_ = {now, 0};
+  if (challenges_.spent == 0 || now - challenges_.since >= kChallengePeriod) challenges_ = {now, 0};
   if (challenges_.spent >= kChallenges) return;
   ++challenges_.spent;
   challenge_owed_ = true;

@@ -33,8 +33,7 @@ void Connection::reschedule(Instant now) {
     timers_.clear(TimerKind::retransmit);
     if (!timers_.armed(TimerKind::persist)) timers_.arm(TimerKind::persist, now + persist_interval());
   }
-  if (!timers_.armed(TimerKind::release_buffers) &&
-      (snd_.text.capacity() != 0 || rcv_.text.capacity() != 0 || rcv_.gaps.holds_memory())) {
+  if (!timers_.armed(TimerKind::release_buffers) && holds_empty_buffers()) {
     timers_.arm(TimerKind::release_buffers, now + kBufferIdle);
   }
 }
@@ -120,6 +119,11 @@ void Connection::on_persist_timer(Instant now) {
 Duration Connection::persist_interval() const {
   std::int64_t factor = std::int64_t{1} << std::min<std::uint8_t>(persist_shots_, 20);
   return std::min(rtt_.rto(*config_) * factor, config_->max_rto);
+}
+
+bool Connection::holds_empty_buffers() const {
+  bool received = rcv_.gaps.empty() && (rcv_.gaps.holds_memory() || (rcv_.text.empty() && rcv_.text.capacity() != 0));
+  return received || (snd_.text.empty() && snd_.text.capacity() != 0);
 }
 
 void Connection::on_release_timer() {
