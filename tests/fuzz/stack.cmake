@@ -1,0 +1,1 @@
+weir_fuzzer(stack SOURCES stack_fuzz.cc DEPS weir_stack MAX_LEN 4096)
