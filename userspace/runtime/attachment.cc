@@ -234,7 +234,7 @@ Attachment::News Attachment::listen_to_kernel(const std::function<std::string(co
     news.addresses = true;
   }
   for (const Neighbour& n : changes.neighbours) next_hops_.on_neighbour(n, *stack_, now);
-  if (changes.routes || changes.overrun) next_hops_.flush(*stack_);
+  if (changes.routes || changes.overrun) next_hops_.flush(*stack_, now);
   if (firewall_watch_.changed()) news.firewall = judge_firewall();
   engine_socket_.serve(answer, now);
   return news;

@@ -26,10 +26,10 @@ void NextHops::answer(const stack::NextHopQuery& query, stack::Stack& stack, Ins
   }
   std::uint16_t mtu = interface_.mtu;
   if (route->mtu != 0 && route->mtu < mtu) mtu = static_cast<std::uint16_t>(route->mtu);
-  if (destinations_ >= kMaxDestinations) flush(stack);
+  if (destinations_ >= kMaxDestinations) forget(stack);
 
   Known& known = neighbours_[route->next_hop];
-  remember(known, {query.destination, mtu});
+  remember(known, {query.source, query.destination, mtu});
   Neighbour n = find_neighbour(requests_, interface_.ifindex, route->next_hop);
   known.state = n.state;
   if (n.state == Neighbour::State::usable || n.state == Neighbour::State::stale) {
@@ -42,6 +42,12 @@ void NextHops::answer(const stack::NextHopQuery& query, stack::Stack& stack, Ins
   if (error != 0 && n.state != Neighbour::State::stale) {
     stack.on_no_next_hop(query.destination, tcp::Errc::host_unreachable, now);
   }
+}
+
+void NextHops::forget(stack::Stack& stack) {
+  neighbours_.clear();
+  destinations_ = 0;
+  stack.flush_next_hops();
 }
 
 void NextHops::remember(Known& known, const Destination& destination) {
@@ -88,10 +94,15 @@ void NextHops::on_neighbour(const Neighbour& neighbour, stack::Stack& stack, Ins
   }
 }
 
-void NextHops::flush(stack::Stack& stack) {
-  neighbours_.clear();
-  destinations_ = 0;
-  stack.flush_next_hops();
+void NextHops::flush(stack::Stack& stack, Instant now) {
+  // The stack asks again for what it had an answer to; an unanswered question it has asked already.
+  std::vector<stack::NextHopQuery> unanswered;
+  for (const auto& [address, known] : neighbours_) {
+    if (known.state == Neighbour::State::usable || known.state == Neighbour::State::stale) continue;
+    for (const Destination& d : known.destinations) unanswered.push_back({d.source, d.address});
+  }
+  forget(stack);
+  for (const stack::NextHopQuery& q : unanswered) answer(q, stack, now);
 }
 
 void NextHops::on_tick(stack::Stack& stack, Instant now) {

@@ -32,7 +32,7 @@ class NextHops {
   void serve(stack::Stack& stack, Instant now);
   void on_neighbour(const Neighbour& neighbour, stack::Stack& stack, Instant now);
   // Routes, rules, addresses or the link changed, or notices were lost.
-  void flush(stack::Stack& stack);
+  void flush(stack::Stack& stack, Instant now);
   // Now and then: neighbours that went stale are confirmed where the stack still uses them.
   void on_tick(stack::Stack& stack, Instant now);
 
@@ -41,6 +41,7 @@ class NextHops {
 
  private:
   struct Destination {
+    IpAddress source;
     IpAddress address;
     std::uint16_t mtu = 0;
   };
@@ -51,6 +52,7 @@ class NextHops {
   };
 
   void answer(const stack::NextHopQuery& query, stack::Stack& stack, Instant now);
+  void forget(stack::Stack& stack);
   void remember(Known& known, const Destination& destination);
 
   static constexpr std::size_t kMaxDestinations = 16'384;
