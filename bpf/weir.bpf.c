@@ -39,8 +39,10 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
   if (guarded == GUARD_FLOW_ERROR) return steer_error(ctx, cfg, p);
 
   reason = filter_packet(p, *(volatile __u32*)&cfg->filter_selector, length);
-  if (reason != NEXT_STAGE) return reason;
-  return steer_packet(ctx, cfg, p);
+  if (reason == NEXT_STAGE) return steer_packet(ctx, cfg, p);
+  /* A rule may give the kernel a connection on a steered port, and be taken away before the connection ends. */
+  if (reason == WEIR_R_PASS_FILTER && is_bare_syn(p)) find_entry(p, IPPROTO_TCP, p->flow.dport_be);
+  return reason;
 }
 
 /* To the queue's socket; where there is none, to whom the entry gives it. Returns the reason that is final. */
@@ -64,6 +66,7 @@ static __always_inline void remember(const struct packet* p, int reason) {
       /* Identifications recur: what an older packet left must not draw this one's fragments to the engine. */
       bpf_map_delete_elem(&fragments, &key);
   }
+  /* Whatever the reason was, a SYN of a steered port that the kernel sees may become the kernel's connection. */
   if (is_bare_syn(p) && !is_steer(reason) && !is_drop(reason)) {
     struct weir_steer* entry = bpf_map_lookup_elem(&steer, &p->steer);
     if (entry) __sync_fetch_and_add(&entry->syns_to_kernel, 1);

@@ -167,8 +167,18 @@ TEST_F(Steer, EverySynThatFallsToTheKernelIsNoted) {
   remove_socket(0);
   run(tcp4("S"));
   EXPECT_EQ(syns_to_kernel(), 11u) << "no socket";
+  put_socket(0);
   run(Packet().ipv4(kPeer4, kTransit4).tcp(1, kSteeredTcp, "S"));
+  EXPECT_EQ(syns_to_kernel(), 12u) << "an address that may become local in the connection's life";
+  set_filter(0, {rule(WEIR_ACTION_PASS, 0)});
+  run(tcp4("S"));
+  run(tcp4("A"));
+  EXPECT_EQ(syns_to_kernel(), 13u) << "a rule that may go in the connection's life";
+  set_filter(0, {rule(WEIR_ACTION_DROP, 0)});
+  run(tcp4("S"));
+  set_filter(0, {});
   run(tcp4("S", kKernelPort));
+  EXPECT_EQ(syns_to_kernel(), 13u) << "dropped, or of another port";
   EXPECT_EQ(entry(kTcpEntry).kernel_clear, 7u) << "the engine's field";
 }
 
