@@ -119,7 +119,7 @@ TEST(IpAddress, AgreesWithInetPton) {
         if (i > 0) s += v6 ? (rng() % 5 == 0 ? "::" : ":") : ".";
         s += v6 ? kPieces[rng() % 16 == 0 ? rng() % std::size(kPieces) : 11 + rng() % 4] : std::to_string(rng() % 300);
       }
-      if (rng() % 8 == 0) s = "::" + s;
+      if (rng() % 8 == 0) s.insert(0, "::");
       if (rng() % 8 == 0) s += "::";
       if (v6 && rng() % 4 == 0) s += ":10.0.0.1";
     } else {
