@@ -24,8 +24,6 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12's flow analysis reports impossible overruns inside inlined libstdc++ and Boost code; they are not ours to mend.
   target_compile_options(weir_flags INTERFACE -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds
     -Wno-restrict -Wno-maybe-uninitialized -Wno-dangling-pointer)
-  # Likewise for coroutines: Asio's frames have a new and a delete of their own, and GCC 12 sees only one of the two.
-  target_compile_options(weir_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-mismatched-new-delete>)
 endif()
 if(WEIR_SANITIZE)
   add_compile_options(-fsanitize=${WEIR_SANITIZE} -fno-sanitize-recover=all)
