@@ -281,8 +281,9 @@ TEST_F(XdpAttach, AnAttachThatWasKilledHalfWayIsSweptUp) {
   // Maps pinned and no link: what a kill between the two leaves.
   const auto cookie = control::netns_cookie().value();
   const std::string directory = xdp::pin_directory(cookie, ifindex());
-  ASSERT_TRUE(xdp::prepare_bpffs().ok());
   {
+    const auto lock = control::Lock::acquire();
+    ASSERT_TRUE(xdp::prepare_bpffs().ok());
     auto program = xdp::Program::load();
     ASSERT_TRUE(program.ok()) << program.error().message;
     ASSERT_TRUE(program->pin_maps(directory).ok());
@@ -295,6 +296,7 @@ TEST_F(XdpAttach, AnAttachThatWasKilledHalfWayIsSweptUp) {
 
 TEST_F(XdpAttach, AProgramThatIsNotKeptUndoesItself) {
   const auto cookie = control::netns_cookie().value();
+  const auto lock = control::Lock::acquire();
   ASSERT_TRUE(xdp::prepare_bpffs().ok());
   {
     auto program = xdp::Program::load();

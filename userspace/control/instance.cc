@@ -101,6 +101,9 @@ std::vector<std::string> notes(const Interface& i, weir_xdp_mode mode, const std
   return out;
 }
 
+// The last instance takes the directory of all with it. The caller holds the lock, as whoever makes it does.
+void remove_empty_root() { rmdir(WEIR_PIN_ROOT); }
+
 void remove_run_directory(std::uint64_t cookie, std::uint32_t ifindex) {
   std::error_code ignored;  // an engine's socket that is left there is removed by the next attach
   std::filesystem::remove_all(run_directory(cookie, ifindex), ignored);
@@ -277,9 +280,9 @@ Outcome<AttachReport> attach(const AttachOptions& options) {
   if (!interface) return Err(interface.error());
   if (auto r = require_capabilities("attaching", kAttachCapabilities); !r) return Err(r.error());
   if (auto r = check_interface(*interface); !r) return Err(r.error());
-  if (auto r = xdp::prepare_bpffs(); !r) return Err(r.error());
   auto lock = Lock::acquire();
   if (!lock) return Err(lock.error());
+  if (auto r = xdp::prepare_bpffs(); !r) return Err(r.error());
   auto cookie = netns_cookie();
   if (!cookie) return Err(cookie.error());
   const std::string directory = xdp::pin_directory(*cookie, interface->ifindex);
@@ -296,7 +299,9 @@ Outcome<AttachReport> attach(const AttachOptions& options) {
     if (auto r = xdp::unpin_all(directory); !r) return Err(r.error());
   }
   if (options.replace) return not_attached(interface->name);
-  return attach_new(options, *interface, *cookie, directory);
+  auto attached = attach_new(options, *interface, *cookie, directory);
+  if (!attached) remove_empty_root();
+  return attached;
 }
 
 Outcome<DetachReport> detach(const DetachOptions& options) {
@@ -314,13 +319,18 @@ Outcome<DetachReport> detach(const DetachOptions& options) {
   auto remove_stale = [&](const InstanceSummary& s) -> Outcome<void> {
     if (auto r = xdp::unpin_all(s.directory); !r) return r;
     remove_run_directory(s.netns_cookie, s.ifindex);
+    remove_empty_root();
     out.stale = true;
     ++out.removed;
     return {};
   };
   for (const InstanceSummary& s : *all) {
     if (s.interface != options.interface || s.netns_cookie != *own) continue;
-    if (!s.stale) return detach_live(options, s.directory, s.netns_cookie, s.ifindex);
+    if (!s.stale) {
+      auto detached = detach_live(options, s.directory, s.netns_cookie, s.ifindex);
+      remove_empty_root();
+      return detached;
+    }
     if (auto r = remove_stale(s); !r) return Err(r.error());
   }
   if (out.removed > 0) return out;

@@ -160,6 +160,7 @@ Outcome<std::vector<std::string>> interface_names() {
                 [&](rtnl_link* l) { found.emplace_back(rtnl_link_get_ifindex(l), text(rtnl_link_get_name(l))); });
   std::sort(found.begin(), found.end());
   std::vector<std::string> out;
+  out.reserve(found.size());
   for (auto& [index, name] : found) out.push_back(std::move(name));
   return out;
 }

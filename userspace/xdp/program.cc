@@ -321,9 +321,12 @@ Outcome<void> unpin_all(const std::string& directory) {
     if (name != "." && name != "..") names.push_back(name);
   }
   closedir(d);
-  for (const std::string& name : names)
-    if (unlink((directory + "/" + name).c_str()) != 0 && errno != ENOENT)
-      return Err(system_error(errno, "removing " + directory + "/" + name, errno == EACCES ? "run it as root" : ""));
+  for (const std::string& name : names) {
+    std::string path = directory;
+    path.append("/").append(name);
+    if (unlink(path.c_str()) != 0 && errno != ENOENT)
+      return Err(system_error(errno, "removing " + path, errno == EACCES ? "run it as root" : ""));
+  }
   if (rmdir(directory.c_str()) != 0 && errno != ENOENT) return Err(system_error(errno, "removing " + directory));
   return {};
 }
