@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "weir/xdp/fork_registry.h"
+
 namespace weir::xdp {
 namespace {
 
@@ -67,14 +69,21 @@ Outcome<void> check_abi(int config_fd, const std::string& where) {
 
 const char* map_name(MapId id) { return kNames[at(id)]; }
 
-struct Maps::State {
+struct Maps::State final : ForkRegistry::Entry {
   struct View {
     void* memory = nullptr;
     std::size_t length = 0;
   };
-  ~State() {
+  State() { ForkRegistry::add(*this); }
+  ~State() override {
+    ForkRegistry::remove(*this);
     for (const View& v : {config, heartbeats, steer, engine_counters})
       if (v.memory != nullptr) munmap(v.memory, v.length);
+  }
+  // A child that lives on would keep the maps after detach. The views are not there (MADV_DONTFORK).
+  void on_fork_child() override {
+    for (View* v : {&config, &heartbeats, &steer, &engine_counters}) *v = {};
+    for (Fd& fd : fds) fd.reset();
   }
   int fd(MapId id) const { return fds[at(id)].get(); }
 
@@ -99,6 +108,8 @@ struct Maps::State {
     void* p = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, fd(id), 0);
     if (p == MAP_FAILED) return Err(system_error(errno, std::string("mapping ") + map_name(id)));
     out = {p, rounded};
+    if (madvise(p, rounded, MADV_DONTFORK) != 0)
+      return Err(system_error(errno, std::string("keeping ") + map_name(id) + " out of forks"));
     return {};
   }
 
@@ -322,6 +333,7 @@ MapFds Maps::fds() const {
 
 MapFds Maps::pass_on() {
   const MapFds out = fds();
+  ForkRegistry::remove(*s_);
   for (const int fd : out)
     if (fd >= 0) fcntl(fd, F_SETFD, 0);
   return out;

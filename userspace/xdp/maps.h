@@ -4,6 +4,9 @@
 // Arrays that are mapped (config, heartbeats, steer, engine_counters) are memory: reading is a load, writing a store,
 // no privilege needed once mapped. Hash maps, per-CPU arrays, the filter tables and the secrets go by system call.
 //
+// In a fork's child a Maps is dead: its memory is not there, its descriptors are closed, and nothing but its destructor
+// may be called.
+//
 // The views are as thread-safe as memory is: single words, by load()/store() below. Who may write what stands in abi.h;
 // tools hold control::Lock while they write.
 #pragma once
@@ -112,7 +115,7 @@ class Maps {
 
   // The descriptors stay this object's.
   MapFds fds() const;
-  // The same for exec: close-on-exec is cleared.
+  // The same for exec: close-on-exec is cleared and a later fork in this process no longer closes them.
   MapFds pass_on();
 
  private:
