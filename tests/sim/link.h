@@ -24,6 +24,9 @@ struct LinkParameters {
   std::uint64_t rate = 0;   // bits a second; 0: infinite
   std::uint32_t queue = 0;  // bytes that may wait for the rate; 0: no end
   std::size_t spared = 14;
+  // A router a little way on has a narrower link: what is larger is lost there, and answered with a packet-too-big
+  // that is itself lost half the time. 0: none.
+  std::uint16_t path_mtu = 0;
 };
 
 class Link {
@@ -31,7 +34,6 @@ class Link {
   Link(const LinkParameters& parameters, std::uint64_t seed) : p_(parameters), random_(seed) {}
 
   void send(ConstBytes frame, Instant now) {
-    ++sent_;
     Instant leaves = now;
     if (p_.rate != 0) {
       Duration backlog = free_at_ > now ? free_at_ - now : Duration{};
@@ -67,7 +69,6 @@ class Link {
     flying_.erase(flying_.begin());
     return frame;
   }
-  std::uint64_t sent() const { return sent_; }
 
  private:
   bool chance(double p) { return p > 0 && std::uniform_real_distribution<>(0, 1)(random_) < p; }
@@ -84,7 +85,6 @@ class Link {
   std::mt19937_64 random_;
   Instant free_at_;
   Instant last_arrival_;
-  std::uint64_t sent_ = 0;
   std::multimap<Instant, std::vector<std::byte>> flying_;
 };
 

@@ -57,7 +57,12 @@ class Draw {
     p.to_server = link(p.medium, gentle);
     p.to_client = link(p.medium, gentle);
     p.resolve_after = Duration::microseconds(static_cast<std::int64_t>(below(2'000)));
+    if (one_in(3)) p.routes_change_every = Duration::milliseconds(static_cast<std::int64_t>(1 + below(500)));
     p.backlog = static_cast<std::uint32_t>(1 + below(16));
+    std::uint16_t least = p.family == Family::v4 ? 576 : 1'280;
+    for (LinkParameters* l : {&p.to_server, &p.to_client}) {
+      if (one_in(5) && mtu > least) l->path_mtu = static_cast<std::uint16_t>(least + below(mtu - least));
+    }
     std::size_t conversations = 1 + below(6);
     for (std::size_t i = 0; i < conversations; ++i) p.conversations.push_back(conversation(seed, i, p));
     return p;

@@ -44,8 +44,9 @@ World::World(const WorldParameters& p)
       client_(complete(p.client, p, 1), p.seed * 4 + 3, p.resolve_after),
       server_(complete(p.server, p, 2), p.seed * 4 + 4, p.resolve_after),
       pairs_(p.conversations.size()) {
-  client_.attach(to_server_, mac_of(2));
-  server_.attach(to_client_, mac_of(1));
+  client_.attach(to_server_, mac_of(2), p.to_server.path_mtu);
+  server_.attach(to_client_, mac_of(1), p.to_client.path_mtu);
+  if (p.routes_change_every.count_ns() != 0) routes_change_ = now_ + p.routes_change_every;
   for (std::uint8_t n = 1; n <= 2; ++n) {
     std::array<IpAddress, 2> addresses{address_of(Family::v4, n), address_of(Family::v6, n)};
     (n == 1 ? client_ : server_).stack().set_local_addresses(addresses);
@@ -99,6 +100,11 @@ void World::serve(Host& host, bool is_server) {
 }
 
 void World::serve() {
+  if (now_ >= routes_change_) {
+    routes_change_ = talking() ? now_ + p_.routes_change_every : Instant::never();
+    client_.flush_next_hops();
+    server_.flush_next_hops();
+  }
   for (std::size_t i = 0; i < pairs_.size(); ++i) {
     Pair& pair = pairs_[i];
     if (!pair.started && now_ >= pair.starts) start(i);
@@ -132,8 +138,8 @@ bool World::talking() const {
 }
 
 Instant World::next() const {
-  Instant at = std::min(
-      {client_.next_deadline(), server_.next_deadline(), to_server_.next_arrival(), to_client_.next_arrival()});
+  Instant at = std::min({client_.next_deadline(), server_.next_deadline(), to_server_.next_arrival(),
+                         to_client_.next_arrival(), routes_change_});
   for (const Pair& pair : pairs_) {
     if (!pair.started) at = std::min(at, pair.starts);
     if (pair.client != nullptr) at = std::min(at, pair.client->alarm());

@@ -30,6 +30,7 @@ struct WorldParameters {
   LinkParameters to_client;
   Duration resolve_after;
   std::uint32_t backlog = 16;
+  Duration routes_change_every;  // zero: never
   std::vector<Conversation> conversations;
 };
 
@@ -72,6 +73,7 @@ class World {
   Instant started_;
   Instant now_;
   Duration talk_;
+  Instant routes_change_ = Instant::never();
   Link to_server_;
   Link to_client_;
   Host client_;

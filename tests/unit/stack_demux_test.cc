@@ -206,6 +206,12 @@ TEST_P(StackDemux, AFlowIsFoundByTheHashThatXdpHandsOn) {
   info.flow_hash = flow_hash({us(family), peer(family), 80, 40'000}, config.hash_key);
   EXPECT_EQ(give({.flags = "PA", .seq = p.seq, .ack = p.ack, .text = 3}, info), WEIR_R_TAKEN_TCP);
   EXPECT_EQ(stack->readable_bytes(p.id), 3u);
+  info.flow_hash = *info.flow_hash + 1;
+  EXPECT_EQ(give({.flags = "PA", .seq = p.seq + 3, .ack = p.ack, .text = 3}, info), WEIR_R_TAKEN_TCP)
+      << "a hash made with another key costs time, and no connection";
+  EXPECT_EQ(give({.flags = "S", .seq = 1, .port = 40'001}, info), WEIR_R_TAKEN_TCP);
+  info.flow_hash.reset();
+  EXPECT_EQ(give({.flags = "R", .seq = 2, .port = 40'001}, info), WEIR_R_TAKEN_TCP);
 }
 
 // RFC 6191, RFC 1122 4.2.2.13

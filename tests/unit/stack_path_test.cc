@@ -44,6 +44,8 @@ TEST_P(StackPath, AConnectToAnAddressThatIsNotOursIsRefused) {
   EXPECT_EQ(stack->connect({IpAddress{}, 1}, {peer(family), 2}, now).error(), Errc::address_unavailable);
   auto other = us(family == Family::v4 ? Family::v6 : Family::v4);
   EXPECT_EQ(stack->connect({other, 1}, {peer(family), 2}, now).error(), Errc::address_unavailable);
+  auto group = IpAddress::parse(family == Family::v4 ? "224.0.0.1" : "ff02::1");
+  EXPECT_EQ(stack->connect({us(family), 1}, {*group, 2}, now).error(), Errc::address_unavailable);
   connect();
   EXPECT_EQ(stack->connect({us(family), 50'000}, {peer(family), 80}, now).error(), Errc::address_in_use);
 }

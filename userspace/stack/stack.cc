@@ -121,8 +121,14 @@ weir_reason Stack::Impl::on_tcp(Packet packet, Instant now) {
     return WEIR_R_LOST_SYN_LAPSED;
   }
   FlowKey key{packet.dst, packet.src, view->dst_port(), view->src_port()};
-  std::uint32_t hash = packet.flow_hash ? *packet.flow_hash : flow_hash(key, config.hash_key);
-  Slot* slot = connections.find(key, hash);
+  Slot* slot = packet.flow_hash ? connections.find(key, *packet.flow_hash) : nullptr;
+  std::uint32_t hash = 0;
+  if (slot == nullptr) {
+    // The hash that came with the frame saves work; it decides nothing.
+    hash = flow_hash(key, config.hash_key);
+    if (!packet.flow_hash || hash != *packet.flow_hash) slot = connections.find(key, hash);
+  }
+  if (slot != nullptr) hash = slot->hash;
   if (slot == nullptr || leave_time_wait(*slot, segment, packet)) {
     return on_unmatched(key, hash, segment, packet, now);
   }

@@ -60,7 +60,7 @@ using Counters = std::span<std::uint64_t, WEIR_REASON_COUNT>;
 
 // What is known of a frame besides its bytes.
 struct RxInfo {
-  std::optional<std::uint32_t> flow_hash;  // from XDP's metadata; computed where absent
+  std::optional<std::uint32_t> flow_hash;  // from XDP's metadata; computed where absent or of no use
   bool discard_syn = false;                // the engine's heartbeat had lapsed: count LOST_SYN_LAPSED
 };
 
@@ -95,7 +95,7 @@ struct Event {
 
 enum class Errc : std::uint8_t {
   address_in_use,       // a listener has that port, or a connection that 4-tuple
-  address_unavailable,  // the local address is not one of ours
+  address_unavailable,  // the local address is not one of ours, or the remote one is no host's
   no_memory,            // a limit of Config is reached
 };
 

@@ -68,6 +68,9 @@ Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint&
   if (!s.is_local(local.address) || local.address.family() != remote.address.family()) {
     return Err(Errc::address_unavailable);
   }
+  // RFC 1122 4.2.3.10
+  const IpAddress& to = remote.address;
+  if (to.is_multicast() || to.is_broadcast() || to.is_unspecified()) return Err(Errc::address_unavailable);
   FlowKey key{local.address, remote.address, local.port, remote.port};
   std::uint32_t hash = flow_hash(key, s.config.hash_key);
   if (s.connections.find(key, hash) != nullptr) return Err(Errc::address_in_use);
