@@ -107,10 +107,10 @@ void VethTest::play_engine(control::Port port) {
   beat();
 }
 
-std::optional<xdp::Socket> VethTest::open_socket() {
+std::optional<xdp::Socket> VethTest::open_socket(std::uint32_t completion_ring) {
   xdp::SocketConfig config;
   config.ifindex = ifindex_;
-  config.rings = {64, 64, 64, 256};
+  config.rings = {64, completion_ring, 64, 256};
   config.umem = {.frames = 512, .chunk_size = 2048, .headroom = 0, .huge_pages = false};
   auto socket = xdp::Socket::create(config);
   if (!socket) {

@@ -50,7 +50,7 @@ class VethTest : public ::testing::Test {
   void beat();
 
   // A bound socket on queue 0, in the program's map, with a filled fill ring.
-  std::optional<xdp::Socket> open_socket();
+  std::optional<xdp::Socket> open_socket(std::uint32_t completion_ring = 256);
 
   // Paths under the pin and run directories that belong to this test's namespaces.
   std::vector<std::string> traces() const;

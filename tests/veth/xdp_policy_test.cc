@@ -129,6 +129,7 @@ TEST_F(XdpPolicy, ARuleStopsPacketsCountsThemAndGoes) {
   rule.port = {9000, 9000};
   const auto id = control::filter_add(maps(), rule);
   ASSERT_TRUE(id.ok()) << id.error().message;
+  EXPECT_EQ(xdp::load(maps().config().filter_selector), 1u);
   const auto before = control::take_snapshot(instance(), now());
   ASSERT_TRUE(before.ok());
   in_client([] {
@@ -141,6 +142,8 @@ TEST_F(XdpPolicy, ARuleStopsPacketsCountsThemAndGoes) {
   const auto second = control::filter_add(maps(), rule, 0);
   ASSERT_TRUE(second.ok());
   EXPECT_NE(*second, *id);
+  // Each change goes into the table that is not current.
+  EXPECT_EQ(xdp::load(maps().config().filter_selector), 0u);
   const auto rules = control::filter_list(maps()).value();
   ASSERT_EQ(rules.size(), 2u);
   EXPECT_EQ(rules[0].id, *second);
