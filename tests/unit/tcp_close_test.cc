@@ -343,6 +343,16 @@ TEST(TcpClose, AFinInFrontOfTextThatHasComeIsNone) {
   EXPECT_EQ(p.read(), 20u);
 }
 
+TEST(TcpClose, TextBehindAFinThatWaitsIsIgnored) {
+  Peer p(plain());
+  p.connected();
+  p.in("F. 21:21(0) ack 1");
+  p.in("P. 21:31(10) ack 1", WEIR_R_LOST_DUPLICATE);
+  p.in("P. 1:21(20) ack 1");
+  EXPECT_EQ(p.state(), State::close_wait);
+  EXPECT_EQ(p.read(), 20u);
+}
+
 TEST(TcpClose, TextBehindTheFinIsIgnored) {
   Peer p(plain());
   p.connected();

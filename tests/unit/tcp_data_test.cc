@@ -98,6 +98,24 @@ TEST(TcpData, TheAssemblerHasALimitThatOrderlyTextDoesNotKnow) {
   p.in(text(3 + 2 * Assembler::kMost, 1));
 }
 
+// As above, where the segments are too short for an ACK of every second.
+TEST(TcpData, AShortSegmentNearAGapIsAckedAtOnce) {
+  Peer p(plain());
+  p.connected();
+  spend_quick_acks(p);
+  p.in(text(17, 1'460));
+  p.in(text(1'477, 1'460));
+  p.out(". 1:1(0) ack 2937");
+  p.in(text(2'987, 10));
+  p.out(". 1:1(0) ack 2937");
+  p.in(text(2'937, 10));
+  p.out(". 1:1(0) ack 2947");
+  p.in(text(2'947, 40));
+  p.out(". 1:1(0) ack 2997");
+  p.in(text(2'997, 10));
+  p.silent();
+}
+
 // RFC 1122 4.2.3.2, RFC 5681 4.2
 TEST(TcpData, AcksAreDelayedButNotPastTheSecondFullSegment) {
   Peer p(plain());
@@ -107,6 +125,7 @@ TEST(TcpData, AcksAreDelayedButNotPastTheSecondFullSegment) {
   p.silent();
   p.in(text(1'477, 1'460));
   p.out(". 1:1(0) ack 2937");
+  EXPECT_GT(p->next_deadline() - p.now(), Duration::milliseconds(40)) << "the ACK has been sent";
   p.in(text(2'937, 1'460));
   p.silent();
   EXPECT_EQ(p.wait_for_output(), Duration::milliseconds(40));
@@ -431,6 +450,16 @@ TEST(TcpData, AFinBehindAClosedWindowIsTheProbe) {
   p.silent();
 }
 
+TEST(TcpData, AFinStaysWithinTheWindow) {
+  Peer p(plain());
+  p.connected(100);
+  p.write(100);
+  p.shutdown_write();
+  p.out("P. 1:101(100) ack 1");
+  p.in(". 1:1(0) ack 101 win 1");
+  p.out("F. 101:101(0) ack 1");
+}
+
 // RFC 9293 3.8.6
 TEST(TcpData, AWindowThatShrinksOverWhatIsInFlightIsSurvived) {
   Peer p(plain());
@@ -447,6 +476,7 @@ TEST(TcpData, AWindowThatShrinksOverWhatIsInFlightIsSurvived) {
     p.in(". 2:2(0) ack 1461 win 0");
   }
   EXPECT_EQ(p.state(), State::established);
+  EXPECT_EQ(p.info().timeouts, 0u) << "nothing was lost to congestion";
   p.in(". 2:2(0) ack 1461 win 2000");
   p.out(". 1461:2921(1460) ack 2 again");
   p.in(". 2:2(0) ack 2921 win 2000");

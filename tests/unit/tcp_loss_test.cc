@@ -236,14 +236,15 @@ TEST(TcpLoss, ATimeOutSendsTheFirstSegmentAgainAndBacksOff) {
 TEST(TcpLoss, AfterATimeOutSlowStartSendsTheRestAgain) {
   Peer p(scene());
   p.connected();
-  fill(p, 6);
+  p.write(5'500);
+  p.take();
   p.wait_for_output();
   p.out(". 1:1001(1000) again");
   p.in(ack(1'001));
   p.out({". 1001:2001(1000) again", ". 2001:3001(1000) again"});
   p.in(ack(3'001));
   EXPECT_EQ(p.info().cwnd, 3'000u) << "RFC 3465 2.3: one segment an ACK after a time-out";
-  p.out({". 3001:4001(1000) again", ". 4001:5001(1000) again", "P. 5001:6001(1000) again"});
+  p.out({". 3001:4001(1000) again", ". 4001:5001(1000) again", "P. 5001:5501(500) again"});
 }
 
 // RFC 6582 3.2, 4
@@ -279,7 +280,12 @@ TEST(TcpLoss, AnAckStartsTheTimerAnew) {
 TEST(TcpLoss, ItGivesUpInTheEnd) {
   Peer p(scene());
   p.connected();
-  p.write(100);
+  fill(p, 1);
+  p.wait_for_output();
+  p.wait_for_output();
+  p.take();
+  p.in(ack(1'001));
+  p.write(100);  // what came before does not count
   p.take();
   Instant from = p.now();
   int sent = 0;
@@ -318,6 +324,59 @@ TEST(TcpLoss, ARetransmittedSegmentIsNotMeasured) {
   p.wait(Duration::milliseconds(10));
   p.in(ack(3'001));
   EXPECT_EQ(p.info().rto, Duration::milliseconds(200));
+}
+
+TEST(TcpLoss, NeitherIsOneThatIsSentAgainForOtherReasons) {
+  Peer p(scene());
+  p.connected();
+  fill(p, 1);
+  p.wait(Duration::milliseconds(10));
+  p.in(ack(1'001));
+  Duration srtt = p.info().srtt;
+  fill(p, 10);
+  p.wait(Duration::milliseconds(50));
+  for (int i = 0; i < 3; ++i) p.in(ack(1'001));
+  p.out(". 1001:2001(1000) again");
+  p.wait(Duration::milliseconds(50));
+  p.in(ack(11'001));
+  EXPECT_EQ(p.info().srtt, srtt);
+
+  fill(p, 2);
+  p.wait(Duration::milliseconds(50));
+  p->on_path_mss(500, p.now());
+  p.take();
+  p.wait(Duration::milliseconds(50));
+  p.in(ack(13'001));
+  EXPECT_EQ(p.info().srtt, srtt);
+}
+
+// RFC 6298 5.1: the time runs from when it was sent, not from when it was written.
+TEST(TcpLoss, TheTimerStartsWithTheSegment) {
+  Peer p(scene());
+  p.connected();
+  p.write(100);
+  p.wait(Duration::milliseconds(150));
+  EXPECT_EQ(p.take().size(), 1u);
+  EXPECT_EQ(p.wait_for_output(), Duration::milliseconds(200));
+}
+
+// RFC 6582 3.2, 3: the first partial ACK starts the timer anew, the others let it run.
+TEST(TcpLoss, ALongRecoveryIsCutShortByTheTimer) {
+  Peer p(scene());
+  p.connected();
+  fill(p, 10);
+  for (int i = 0; i < 3; ++i) p.in(ack(1));
+  p.take();
+  Instant first = p.now() + Duration::milliseconds(50);
+  Duration rto = p.info().rto;
+  for (std::uint32_t i = 1; i < 4; ++i) {
+    p.wait(Duration::milliseconds(50));
+    p.in(ack(1'000 * i + 1));
+    EXPECT_EQ(p.take().size(), 1u);
+    ASSERT_EQ(p.info().rto, rto);
+  }
+  p.wait_for_output();
+  EXPECT_EQ(p.now(), first + rto);
 }
 
 // RFC 7323 4.1

@@ -243,6 +243,24 @@ TEST(TcpOpen, RstInSynReceivedEndsItSilently) {
   EXPECT_EQ(p.state(), State::closed);
 }
 
+TEST(TcpOpen, RstInASimultaneousOpenMeansRefused) {
+  Peer p(plain());
+  p.connect();
+  p.take();
+  p.in("S 0:0(0)");
+  p.take();
+  p.in("R 1:1(0)");
+  EXPECT_EQ(p.error(), Errc::refused);
+}
+
+TEST(TcpOpen, AnAckInSynReceivedStandsBehindTheSynWhateverTheWindow) {
+  Peer p(plain());
+  p.arrive("S 0:0(0) win 0 <mss 1460>");
+  p.take();
+  p.in("R 2:2(0)", WEIR_R_LOST_CHALLENGED);
+  p.out(". 1:1(0) ack 1");
+}
+
 TEST(TcpOpen, TheSynAgainBringsTheSynAckAgain) {
   Peer p(plain());
   p.arrive("S 0:0(0) win 1000 <mss 1460>");

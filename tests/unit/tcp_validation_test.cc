@@ -170,6 +170,7 @@ TEST(TcpValidation, PawsForgetsATimestampOf24Days) {
   p.wait(Duration::seconds(25 * 24 * 3'600));
   p.in("P. 1:11(10) ack 1 <ts 5 _>");
   EXPECT_EQ(p.read(), 10u);
+  p.out(". 1:1(0) ack 11 <ts _ 5>");
 }
 
 // RFC 7323 3.2

@@ -217,16 +217,21 @@ void Connection::close(Instant now) {
   // RFC 2525 2.17, RFC 1122 4.2.2.13: the peer learns that what it sent was not read.
   bool unread = !rcv_.text.empty() || (!rcv_.gaps.empty() && !rcv_.discarding);
   user_gone_ = true;
-  if (state_ == State::closed) {
-    release_memory();
-  } else if (state_ == State::syn_sent) {
-    enter(State::closed, now);
-  } else if (unread && state_ != State::time_wait) {
+  switch (state_) {
+    case State::closed:
+    case State::time_wait:
+      release_memory();
+      return;
+    case State::syn_sent:
+      enter(State::closed, now);
+      return;
+    default:
+      break;
+  }
+  if (unread) {
     reset_peer(now);
   } else if (state_ == State::fin_wait_2) {
     timers_.arm(TimerKind::fin_wait_2, now + config_->fin_wait_2);
-  } else if (state_ == State::time_wait) {
-    release_memory();
   } else {
     shutdown_write(now);
   }

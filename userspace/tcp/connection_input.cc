@@ -185,8 +185,8 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
     return WEIR_R_LOST_BAD_ACK;
   }
   // RFC 7323 4.3 (2), after the ACK's check too: a timestamp out of thin air would close the door to the peer's own.
-  if (ts_.on && seg.options.timestamps && seg.seq.at_or_before(rcv_.last_ack) &&
-      SeqNum(seg.options.timestamps->tsval).at_or_after(SeqNum(ts_.recent))) {
+  // That it is not older than TS.Recent, or TS.Recent means nothing any more, PAWS has seen to.
+  if (ts_.on && seg.options.timestamps && seg.seq.at_or_before(rcv_.last_ack)) {
     ts_.recent = seg.options.timestamps->tsval;
     ts_.recent_at = now;
   }
@@ -226,6 +226,7 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
       break;
     case LossDetector::NewAck::partial:
       retransmit_first_ = true;
+      restart = false;
       break;
     case LossDetector::NewAck::full:
       retransmit_first_ = false;

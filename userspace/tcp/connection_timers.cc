@@ -50,12 +50,10 @@ void Connection::on_deadline(Instant now) {
       case TimerKind::delayed_ack:
         if (ack_ == AckDebt::delayed) ack_ = AckDebt::now;
         break;
-      // RFC 9293 3.10.8 has no such time-out; without it a peer that never closes would keep a connection for ever.
-      case TimerKind::fin_wait_2:
-        enter(State::closed, now);
-        break;
-      // RFC 9293 3.10.8
+      // RFC 9293 3.10.8 ends TIME-WAIT so. It has no time-out for FIN-WAIT-2, where a peer that never closes would keep
+      // a connection for ever.
       case TimerKind::time_wait:
+      case TimerKind::fin_wait_2:
         enter(State::closed, now);
         break;
       case TimerKind::release_buffers:

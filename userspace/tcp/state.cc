@@ -37,8 +37,6 @@ bool is_edge(State from, State to) {
   switch (from) {
     case closed:
       return to == syn_sent || to == syn_received;
-    case listen:
-      return false;
     case syn_sent:
       return to == established || to == syn_received;
     case syn_received:
@@ -48,13 +46,12 @@ bool is_edge(State from, State to) {
     case fin_wait_1:
       return to == fin_wait_2 || to == closing;
     case fin_wait_2:
+    case closing:
       return to == time_wait;
     case close_wait:
       return to == last_ack;
-    case closing:
-      return to == time_wait;
+    case listen:
     case last_ack:
-      return false;
     case time_wait:
       return false;
   }
