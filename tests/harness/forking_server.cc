@@ -48,9 +48,12 @@ int main(int argc, char** argv) {
   acceptor door(engine, {net::ip::tcp::v6(), port});
   // After everything is open, as a server's worker would be forked.
   io.poll();
+  io.restart();
   pid_t child = ::fork();
-  if (child == 0)
+  if (child == 0) {
+    ::alarm(300);  // longer than any test, in case that nobody ends it
     for (;;) ::pause();
+  }
   std::printf("child %d\n", static_cast<int>(child));
   std::fflush(stdout);
   net::co_spawn(io, serve(door), net::detached);

@@ -62,9 +62,13 @@ def steered(host, port=PORT, device="veth0"):
     return next((e for e in entries if e["port"] == port), None)
 
 
-def wait_engine(host, port=PORT, seconds=20):
-    """Until the engine listens on the steered port."""
-    lab.wait_until(lambda: (steered(host, port) or {}).get("listening"), f"an engine that listens on {port}", seconds)
+def wait_engine(host, port=PORT, seconds=20, server=None):
+    """Until an engine listens on the steered port; that of `server`, where one is named."""
+    def there():
+        if server and all(q["pid"] != server.pid for q in (status(host) or {"queues": []})["queues"]):
+            return False
+        return (steered(host, port) or {}).get("listening")
+    lab.wait_until(there, f"an engine that listens on {port}", seconds)
 
 
 def wait_kernel(host, port=PORT, seconds=20):
@@ -99,6 +103,22 @@ def connect(host, address, port=PORT, timeout=10):
     sock.settimeout(timeout)
     sock.connect((address, port))
     return sock
+
+
+def pattern(size):
+    """What /bytes/<size> answers (userspace/examples/README.md)."""
+    tail = bytes(j % 251 for j in range(8, 65536))
+    return b"".join(k.to_bytes(8, "big") + tail for k in range(-(-size // 65536)))[:size]
+
+
+def pattern_digest(size):
+    tail = bytes(j % 251 for j in range(8, 65536))
+    digest = hashlib.sha256()
+    for k in range(size // 65536):
+        digest.update(k.to_bytes(8, "big") + tail)
+    if size % 65536:
+        digest.update(((size // 65536).to_bytes(8, "big") + tail)[:size % 65536])
+    return digest.hexdigest()
 
 
 def objects(device_pins):
@@ -144,7 +164,9 @@ def kernel_stream(host, port, total, chunk=1 << 16):
             "b=bytes(range(256))*(int(sys.argv[3])//256)\n"
             "while True:\n"
             "  c,_=s.accept()\n"
-            "  for _ in range(int(sys.argv[2])//len(b)): c.sendall(b)\n"
+            "  try:\n"
+            "    for _ in range(int(sys.argv[2])//len(b)): c.sendall(b)\n"
+            "  except OSError: pass\n"
             "  c.close()\n")
     child = host.popen(sys.executable, "-c", code, port, total, chunk)
     assert child.stdout.readline().strip() == "ready"

@@ -93,7 +93,7 @@ class Promise1(unittest.TestCase):
         def rounds():
             for _ in range(ROUNDS):
                 web = story.Server(self.server)
-                story.wait_engine(self.server)
+                story.wait_engine(self.server, server=web)
                 self.assertEqual(self.engine_state(), "alive")
                 self.assertEqual(story.served_by(self.client, V4), ENGINE)
                 self.assertEqual(story.served_by(self.client, V6), ENGINE)
@@ -108,14 +108,14 @@ class Promise1(unittest.TestCase):
         def rounds():
             for _ in range(ROUNDS):
                 web = story.Server(self.server, program=lab.HARNESS / "weir_forking_server")
-                story.wait_engine(self.server)
+                story.wait_engine(self.server, server=web)
                 self.assertEqual(story.served_by(self.client, V4), ENGINE)
                 child = int(re.search(r"child (\d+)", web.output())[1])
                 web.kill(signal.SIGKILL)
                 self.assertIsNotNone(lab.start_time(child), "the child was to outlive its parent")
                 # A new engine gets the queue although the child lives.
                 successor = story.Server(self.server)
-                story.wait_engine(self.server)
+                story.wait_engine(self.server, server=successor)
                 self.assertEqual(story.served_by(self.client, V4), ENGINE)
                 successor.stop()
                 signal.pidfd_send_signal(self.pidfd(child), signal.SIGKILL)
