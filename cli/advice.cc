@@ -1,64 +1,67 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/core.h>
 
+#include "engines.h"
 #include "status.h"
 
 namespace weir::cli {
 namespace {
 
-using control::EngineState;
 using Firewall = control::FirewallReport;
 
-bool present(const control::QueueStatus& queue) { return queue.engine != EngineState::absent; }
+bool any_engine(const control::Status& facts) {
+  for (const control::QueueStatus& queue : facts.queues)
+    if (view(queue).here) return true;
+  return false;
+}
 
 void about_engine(const control::Status& facts, std::vector<std::string>& out) {
   std::vector<std::string> without;
-  bool any = false;
   for (const control::QueueStatus& queue : facts.queues) {
-    any = any || present(queue);
-    if (!present(queue)) without.push_back(std::to_string(queue.queue));
-    const std::string age = seconds_text(queue.heartbeat_age);
-    if (queue.engine == EngineState::silent)
+    const EngineView engine = view(queue);
+    if (!engine.here) without.push_back(std::to_string(queue.queue));
+    if (engine.dead) {
       out.push_back(
-          fmt::format("the engine on queue {} (pid {}) has been silent for {}: the kernel has the new connections; "
-                      "`kill -CONT {}` if it is stopped",
-                      queue.queue, queue.pid, age, queue.pid));
-    if (queue.engine == EngineState::stopped)
-      out.push_back(
-          fmt::format("the engine on queue {} (pid {}) has been silent for {}: the kernel has the new connections, "
-                      "frames of old ones are dropped; `kill -CONT {}` if it is stopped, or restart it",
-                      queue.queue, queue.pid, age, queue.pid));
+          fmt::format("the engine on queue {} (pid {}) is gone, and did not leave in good order: start it again",
+                      queue.queue, queue.pid));
+    } else if (engine.here && !engine.serving) {
+      const bool stopped = queue.engine == control::EngineState::stopped;
+      out.push_back(fmt::format(
+          "the engine on queue {0} (pid {1}) has been silent for {2}: the kernel has the new connections{3}; "
+          "`kill -CONT {1}` if it was stopped",
+          queue.queue, queue.pid, seconds_text(queue.heartbeat_age),
+          stopped ? ", frames of old ones are dropped" : ""));
+    }
   }
-  if (any && !without.empty())
+  if (any_engine(facts) && !without.empty())
     out.push_back(
         fmt::format("no engine on queue {}: what arrives there goes to the kernel; `ethtool -L {} combined {}` "
                     "makes the interface use fewer queues",
-                    join(without, ", "), facts.interface, facts.queues.size() - without.size()));
+                    join(without), facts.interface, facts.queues.size() - without.size()));
 }
 
 void about_ports(const control::Status& facts, const Firewall& firewall, std::vector<std::string>& out) {
+  bool any = false;
   bool serves = false;
-  bool engine = false;
-  for (const control::QueueStatus& queue : facts.queues) engine = engine || present(queue);
+  const bool engine = any_engine(facts);
+  const std::uint64_t serving = serving_queues(facts.queues);
   for (const control::SteerEntry& entry : facts.steered) {
     if (entry.reserved) continue;
-    serves = true;
+    any = true;
     if (entry.draining) {
       if (entry.flows > 0)
-        out.push_back(fmt::format("{} drains: {} to go; `weir steer del {} dev {} --now` resets them",
-                                  entry.port.to_string(), count_text(entry.flows, "flow", "flows"),
-                                  entry.port.to_string(), facts.interface));
+        out.push_back(fmt::format("{0} drains: {1} to go; `weir steer del {0} dev {2} --now` resets them",
+                                  entry.port.to_string(), count_text(entry.flows, "flow", "flows"), facts.interface));
       continue;
     }
-    if (entry.listeners != 0 || !engine) continue;
+    serves = true;
+    if (entry.listeners != 0 || serving == 0) continue;
     const bool closed = firewall.state == Firewall::State::rules && !facts.bypass_firewall;
-    out.push_back(
-        closed ? fmt::format("{}: the engine does not listen, because of the firewall: the kernel serves it",
-                             entry.port.to_string())
-               : fmt::format("{}: no acceptor of the engine is open on it: {}", entry.port.to_string(),
-                             entry.absent_drop ? "new connections are dropped" : "the kernel has new connections"));
+    out.push_back(fmt::format("{}: the engine does not listen on it{}: {}", entry.port.to_string(),
+                              closed ? ", because of the firewall" : " (`weir sockets` says why)",
+                              entry.absent_drop ? "new connections are dropped" : "the kernel has new connections"));
   }
-  if (!serves) out.push_back(fmt::format("no port is steered: `weir steer add tcp PORT dev {}`", facts.interface));
+  if (!any) out.push_back(fmt::format("no port is steered: `weir steer add tcp PORT dev {}`", facts.interface));
   if (serves && !engine)
     out.push_back(fmt::format("no engine is there: `weir run --interface {} -- SERVER` starts one", facts.interface));
 }

@@ -16,17 +16,23 @@
 #include "table.h"
 #include "values.h"
 #include "weir/control/caps.h"
+#include "weir/control/firewall_handover.h"
 #include "weir/control/interface.h"
 #include "weir/xdp/inherit.h"
 
 namespace weir::cli {
 namespace {
 
+// What an engine needs, and what the firewall's rules are read with.
+constexpr auto kRunCapabilities = {control::Capability::bpf, control::Capability::net_raw,
+                                   control::Capability::net_admin};
+
 // What keeps descriptors open until exec.
 struct Prepared {
   std::vector<control::Instance> instances;
   std::vector<xdp::Socket> sockets;
   std::vector<xdp::Inherited> handed;
+  xdp::Fd firewall;
 };
 
 Outcome<void> prepare(control::Instance instance, uid_t uid, Prepared& out) {
@@ -114,7 +120,7 @@ Outcome<void> drop_privileges(const std::optional<User>& user) {
 
 Outcome<int> run_run(const Context& context) {
   if (context.json) return fail("run has no output of its own: leave -j out", EINVAL);
-  if (const auto allowed = control::require_capabilities("run", control::kEngineCapabilities); !allowed)
+  if (const auto allowed = control::require_capabilities("run", kRunCapabilities); !allowed)
     return Err(allowed.error());
   std::optional<User> user;
   if (const auto name = context.args.get("--user")) {
@@ -134,6 +140,11 @@ Outcome<int> run_run(const Context& context) {
       if (const auto done = prepare(std::move(instance), user ? user->uid : getuid(), prepared); !done)
         return Err(done.error());
     setenv(xdp::kInheritVariable, xdp::encode(prepared.handed).c_str(), 1);
+    std::vector<std::string> names;
+    for (const control::Instance& instance : prepared.instances) names.push_back(instance.interface());
+    auto watch = control::hand_over_firewall(names);
+    if (!watch) return Err(watch.error());
+    prepared.firewall = std::move(*watch);
     if (interface) setenv("WEIR_INTERFACE", interface->c_str(), 1);
   }
   if (const auto dropped = drop_privileges(user); !dropped) return Err(dropped.error());

@@ -64,8 +64,8 @@ std::string info_text(const Json& c) {
   std::string out;
   if (yes(c, "timestamps")) out += "ts ";
   if (yes(c, "window_scaling")) out += fmt::format("wscale:{},{} ", number(c, "send_scale"), number(c, "recv_scale"));
-  out += fmt::format("rto:{:.0f} rtt:{:.3f}/{:.3f} minrtt:{:.3f} ", ms("rto_us"), ms("srtt_us"), ms("rttvar_us"),
-                     ms("min_rtt_us"));
+  out += fmt::format("rto:{:.0f} rtt:{:.3f}/{:.3f} ", ms("rto_us"), ms("srtt_us"), ms("rttvar_us"));
+  if (number(c, "min_rtt_us") > 0) out += fmt::format("minrtt:{:.3f} ", ms("min_rtt_us"));
   out += fmt::format("mss:{} rcvmss:{} cwnd:{} ", number(c, "send_mss"), number(c, "recv_mss"), number(c, "cwnd"));
   // A ssthresh that no loss has set yet says nothing.
   if (number(c, "ssthresh") < 0x7fffffff) out += fmt::format("ssthresh:{} ", number(c, "ssthresh"));

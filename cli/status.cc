@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "engines.h"
 #include "table.h"
 #include "weir/control/instance.h"
 #include "words.h"
@@ -11,56 +12,47 @@
 namespace weir::cli {
 namespace {
 
-using control::EngineState;
-
-Paint colour(EngineState state) {
-  switch (state) {
-    case EngineState::alive:
-      return Paint::good;
-    case EngineState::silent:
-      return Paint::caution;
-    case EngineState::stopped:
-      return Paint::bad;
-    case EngineState::absent:
-      return Paint::dim;
-  }
-  return Paint::plain;
+Paint colour(const EngineView& engine) {
+  if (engine.serving) return Paint::good;
+  if (engine.dead) return Paint::bad;
+  return engine.here ? Paint::caution : Paint::dim;
 }
 
 std::string engine_text(const control::QueueStatus& queue) {
-  const std::string name = paint(colour(queue.engine), control::engine_state_name(queue.engine));
-  if (queue.engine == EngineState::absent) return fmt::format("engine {}", name);
-  std::string out = fmt::format("engine {}", name);
-  if (queue.engine != EngineState::alive) out += fmt::format(" for {}", seconds_text(queue.heartbeat_age));
-  out += fmt::format(", pid {}, {}, up {}", queue.pid, queue.zero_copy ? "zero-copy" : "copy mode",
-                     seconds_text(queue.uptime));
+  const EngineView engine = view(queue);
+  std::string out = fmt::format("engine {}", paint(colour(engine), engine.name));
+  if (queue.engine == control::EngineState::absent) return out;
+  if (!engine.serving) out += fmt::format(" for {}", seconds_text(queue.heartbeat_age));
+  out += fmt::format(", pid {}", queue.pid);
+  if (!engine.here) return out;
+  out += fmt::format(", {}, up {}", queue.zero_copy ? "zero-copy" : "copy mode", seconds_text(queue.uptime));
   if (queue.loop_lag.count_ns() > 0)
     out += fmt::format(", longest turn {:.2f} ms", static_cast<double>(queue.loop_lag.count_us()) / 1e3);
   return out;
 }
 
 Json to_json(const control::QueueStatus& queue) {
-  const bool here = queue.engine != EngineState::absent;
-  Json out = {{"queue", queue.queue}, {"engine", control::engine_state_name(queue.engine)}};
-  out["pid"] = here ? Json(queue.pid) : Json(nullptr);
-  out["zero_copy"] = here ? Json(queue.zero_copy) : Json(nullptr);
-  out["heartbeat_age_ms"] = here ? Json(queue.heartbeat_age.count_ms()) : Json(nullptr);
-  out["uptime_ms"] = here ? Json(queue.uptime.count_ms()) : Json(nullptr);
-  out["loop_lag_us"] = here ? Json(queue.loop_lag.count_us()) : Json(nullptr);
+  const bool known = queue.engine != control::EngineState::absent;
+  Json out = {{"queue", queue.queue}, {"engine", view(queue).name}};
+  out["pid"] = known ? Json(queue.pid) : Json(nullptr);
+  out["zero_copy"] = known ? Json(queue.zero_copy) : Json(nullptr);
+  out["heartbeat_age_ms"] = known ? Json(queue.heartbeat_age.count_ms()) : Json(nullptr);
+  out["uptime_ms"] = known ? Json(queue.uptime.count_ms()) : Json(nullptr);
+  out["loop_lag_us"] = known ? Json(queue.loop_lag.count_us()) : Json(nullptr);
   return out;
 }
 
 std::string steered_text(const control::Status& facts) {
   Columns columns({{"PORT"}, {"ENGINE"}, {"FLOWS", Columns::Align::right}, {"WHILE NO ENGINE LISTENS"}});
   std::size_t reserved = 0;
+  const std::uint64_t serving = serving_queues(facts.queues);
   for (const control::SteerEntry& entry : facts.steered) {
     if (entry.reserved) {
       ++reserved;
       continue;
     }
-    const char* state = entry.draining ? "draining" : entry.listeners != 0 ? "listening" : "not listening";
-    columns.row({entry.port.to_string(),
-                 paint(entry.listeners != 0 && !entry.draining ? Paint::good : Paint::plain, state),
+    const std::string state = listening_name(entry, serving);
+    columns.row({entry.port.to_string(), paint(state == "listening" ? Paint::good : Paint::plain, state),
                  std::to_string(entry.flows), entry.absent_drop ? "new connections are dropped" : "the kernel serves"});
   }
   std::string out = columns.empty() ? "" : columns.text("  ");
@@ -82,6 +74,7 @@ Json to_json(const StaleStatus& stale) {
 }
 
 Outcome<InterfaceStatus> inspect(const control::Instance& instance) {
+  reap_if_allowed(instance);
   auto facts = control::read_status(instance, control::monotonic_now());
   if (!facts) return Err(facts.error());
   InterfaceStatus status{std::move(*facts), control::inspect_firewall(instance.interface()), {}};
@@ -95,7 +88,8 @@ Json to_json(const InterfaceStatus& s) {
   Json queues = Json::array();
   for (const auto& queue : s.facts.queues) queues.push_back(to_json(queue));
   Json steered = Json::array();
-  for (const auto& entry : s.facts.steered) steered.push_back(to_json(entry));
+  const std::uint64_t serving = serving_queues(s.facts.queues);
+  for (const auto& entry : s.facts.steered) steered.push_back(to_json(entry, serving));
   Json addresses = Json::array();
   for (const auto& address : s.facts.addresses) addresses.push_back(address.to_string());
   Json out;
@@ -191,7 +185,7 @@ Outcome<int> run_status(const Context& context) {
         fmt::format("{} (interface {} of a namespace or device that is gone): `weir detach {}` removes what is left\n",
                     one.summary.interface, one.summary.ifindex, one.summary.interface));
   if (unreadable) return Err(*unreadable);
-  if (found.empty() && stale.empty())
+  if (found.empty())
     print("weir is attached to no interface of this network namespace: `weir attach IFACE`\n");
   return kOk;
 }

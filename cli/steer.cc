@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "engines.h"
 #include "output.h"
 #include "table.h"
 #include "values.h"
@@ -48,13 +49,13 @@ Outcome<Change> begin(const Context& context) {
 
 }  // namespace
 
-Json to_json(const control::SteerEntry& entry) {
+Json to_json(const control::SteerEntry& entry, std::uint64_t serving) {
   Json out;
   out["protocol"] = control::protocol_name(entry.port.protocol);
   out["port"] = entry.port.number;
   out["use"] = entry.reserved ? "outgoing" : "serve";
-  out["listening"] = entry.listeners != 0;
-  out["listening_queues"] = queue_numbers(entry.listeners);
+  out["listening"] = (entry.listeners & serving) != 0;
+  out["listening_queues"] = queue_numbers(entry.listeners & serving);
   out["flows"] = entry.flows;
   out["draining"] = entry.draining;
   out["absent"] = entry.absent_drop ? "drop" : "pass";
@@ -62,6 +63,18 @@ Json to_json(const control::SteerEntry& entry) {
   out["packets"] = entry.counter.packets;
   out["bytes"] = entry.counter.bytes;
   return out;
+}
+
+const char* listening_name(const control::SteerEntry& entry, std::uint64_t serving) {
+  if (entry.draining) return "draining";
+  if ((entry.listeners & serving) != 0) return "listening";
+  return entry.reserved ? "connecting" : "not listening";
+}
+
+void reap_if_allowed(const control::Instance& instance) {
+  if (!control::has_capability(Capability::bpf)) return;
+  const auto lock = control::Lock::acquire(Duration::milliseconds(200));
+  if (lock) static_cast<void>(control::reap_drained(instance.maps(), control::monotonic_now()).ok());
 }
 
 Outcome<int> run_steer_add(const Context& context) {
@@ -128,24 +141,17 @@ Outcome<int> run_steer_list(const Context& context) {
                    {"PACKETS", Columns::Align::right},
                    {"BYTES", Columns::Align::right}});
   for (const control::Instance& instance : *instances) {
-    // Entries whose last flow has ended are taken out on the way; one who may only read sees them as draining.
-    if (control::has_capability(Capability::bpf)) {
-      if (const auto lock = control::Lock::acquire(); lock)
-        static_cast<void>(control::reap_drained(instance.maps(), control::monotonic_now()).ok());
-    }
-    const auto entries = control::steer_list(instance.maps());
-    if (!entries) return Err(entries.error());
-    for (const control::SteerEntry& entry : *entries) {
+    reap_if_allowed(instance);
+    const auto status = control::read_status(instance, control::monotonic_now());
+    if (!status) return Err(status.error());
+    const std::uint64_t serving = serving_queues(status->queues);
+    for (const control::SteerEntry& entry : status->steered) {
       Json one;
       one["interface"] = instance.interface();
-      one.update(to_json(entry));
+      one.update(to_json(entry, serving));
       list.push_back(std::move(one));
       columns.row({instance.interface(), entry.port.to_string(), entry.reserved ? "outgoing" : "serve",
-                   entry.draining         ? "draining"
-                   : entry.listeners != 0 ? "listening"
-                   : entry.reserved       ? "connecting"
-                                          : "not listening",
-                   std::to_string(entry.flows), entry.absent_drop ? "drop" : "pass",
+                   listening_name(entry, serving), std::to_string(entry.flows), entry.absent_drop ? "drop" : "pass",
                    std::to_string(entry.counter.packets), std::to_string(entry.counter.bytes)});
     }
   }

@@ -8,6 +8,7 @@
 #include "output.h"
 #include "weir/common/abi.h"
 #include "weir/control/firewall.h"
+#include "weir/control/instance.h"
 #include "weir/control/steer.h"
 
 namespace weir::cli {
@@ -28,7 +29,12 @@ inline std::vector<std::uint32_t> queue_numbers(std::uint64_t bits) {
   return numbers;
 }
 
-// A steering entry, as `status` and `steer list` have it.
-Json to_json(const control::SteerEntry& entry);
+// A steering entry, as `status` and `steer list` have it. `serving` are the queues whose engines are there: a
+// listener's mark outlives an engine that was killed.
+Json to_json(const control::SteerEntry& entry, std::uint64_t serving);
+const char* listening_name(const control::SteerEntry& entry, std::uint64_t serving);
+
+// Takes out entries whose last flow has ended, where this process may; one who may only read sees them as draining.
+void reap_if_allowed(const control::Instance& instance);
 
 }  // namespace weir::cli

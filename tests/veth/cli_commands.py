@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -265,6 +266,64 @@ class Commands(unittest.TestCase):
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1))
         self.assertIn("is stopped", done.stderr)
         self.assertGreater(time.monotonic() - begin, 0.9)
+
+    def http(self, *prefix):
+        if not (lab.EXAMPLES / "weir-http").exists():
+            self.skipTest("weir-http is not built")
+        out = open(self.enterContext(tempfile.NamedTemporaryFile()).name, "w")
+        self.addCleanup(out.close)
+        child = self.server.popen(*prefix, lab.EXAMPLES / "weir-http", "--port", 8080, stdout=out)
+        self.wait_listening(True)
+        return child
+
+    def wait_listening(self, wanted):
+        lab.wait_until(lambda: any(e["port"] == 8080 and e["listening"] == wanted for e in self.json("steer", "list")["steer"]),
+                       f"tcp 8080 to be {'' if wanted else 'not '}listening")
+
+    def wait_engine(self, state):
+        lab.wait_until(lambda: self.json("status")["interfaces"][0]["queues"][0]["engine"] == state, f"the engine to be {state}")
+
+    def test_an_engine_is_seen_alive_silent_stopped_and_dead(self):
+        self.server.weir("attach", "veth0")
+        self.server.weir("steer", "add", 8080)
+        child = self.http()
+        self.wait_engine("alive")
+        status = self.text("status")
+        self.assertRegex(status, rf"queue 0 +engine alive, pid {child.pid}, copy mode, up ")
+        self.assertRegex(status, r"tcp 8080 +listening")
+        self.assertNotIn("->", status)
+        self.assertIn(":8080", self.text("sockets"))
+        child.send_signal(signal.SIGSTOP)
+        self.wait_engine("silent")
+        self.assertRegex(self.text("status"), rf"-> .*silent for .*kill -CONT {child.pid}")
+        self.wait_engine("stopped")
+        self.assertRegex(self.text("status"), rf"-> .*frames of old ones are dropped.*kill -CONT {child.pid}")
+        self.assertFalse(self.json("steer", "list")["steer"][0]["listening"])
+        self.assertIn("is stopped", self.server.weir("sockets", check=False).stderr)
+        child.send_signal(signal.SIGCONT)
+        self.wait_engine("alive")
+        self.wait_listening(True)
+        child.kill()
+        child.wait()
+        self.wait_engine("dead")
+        self.assertFalse(self.json("steer", "list")["steer"][0]["listening"])
+        self.assertRegex(self.text("status"), rf"-> .*pid {child.pid}\) is gone.*start it again")
+        self.assertIn("no engine runs", self.server.weir("sockets", check=False).stderr)
+
+    def test_run_hands_over_what_it_saw_of_the_firewall(self):
+        lab.need("nft", "curl")
+        self.server.weir("attach", "veth0")
+        self.server.weir("steer", "add", 8080)
+        self.http(lab.WEIR, "run", "--user", "nobody", "--")
+        page = self.client.run("curl", "-sS", "--max-time", "10", "http://10.77.0.1:8080/").stdout
+        self.assertIn("by weir's engine", page)
+        # The program may not read the rules; it hears that they changed, and leaves new connections to the kernel.
+        self.server.run("nft", "add table inet later; add chain inet later input { type filter hook input priority 0; }; "
+                               "add rule inet later input tcp dport 9999 drop")
+        self.wait_listening(False)
+        page = self.client.run("curl", "-sS", "--max-time", "10", "http://10.77.0.1:8080/").stdout
+        self.assertIn("by the kernel", page)
+        self.assertRegex(self.text("sockets"), r"by the kernel: .*weir run")
 
     def test_doctor(self):
         report = self.json("doctor", "veth0")

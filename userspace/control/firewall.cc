@@ -18,6 +18,8 @@
 #include <string_view>
 #include <vector>
 
+#include "weir/control/firewall_handover.h"
+
 namespace weir::control {
 namespace {
 
@@ -208,7 +210,11 @@ FirewallReport inspect_firewall(const std::string& ifname) {
   FirewallReport reports[] = {inspect_nftables(ifname), inspect_iptables<V4>(), inspect_iptables<V6>()};
   for (FirewallReport::State wanted : {FirewallReport::State::rules, FirewallReport::State::not_known}) {
     for (FirewallReport& r : reports) {
-      if (r.state == wanted) return std::move(r);
+      if (r.state != wanted) continue;
+      if (wanted == FirewallReport::State::not_known) {
+        if (auto seen = inherited_firewall::verdict(ifname)) return std::move(*seen);
+      }
+      return std::move(r);
     }
   }
   return {};
@@ -216,11 +222,25 @@ FirewallReport inspect_firewall(const std::string& ifname) {
 
 int FirewallWatch::open() {
   const unsigned group = NFNLGRP_NFTABLES;
-  return socket_.open(NETLINK_NETFILTER, std::span(&group, 1));
+  const int error = socket_.open(NETLINK_NETFILTER, std::span(&group, 1));
+  if (error == 0) return 0;
+  xdp::Fd handed_over = inherited_firewall::take_watch();
+  if (!handed_over) return error;
+  socket_.adopt(std::move(handed_over));
+  inherited_ = true;
+  return 0;
+}
+
+void FirewallWatch::close() {
+  // Nobody hears of changes from here on, so what was seen before them is worth nothing.
+  if (inherited_ && socket_.is_open()) inherited_firewall::expire();
+  socket_.close();
 }
 
 bool FirewallWatch::changed() {
-  return socket_.drain([](const NetlinkMessage&) {}) != NetlinkSocket::Drained::nothing;
+  const bool some = socket_.drain([](const NetlinkMessage&) {}) != NetlinkSocket::Drained::nothing;
+  if (some && inherited_) inherited_firewall::expire();
+  return some;
 }
 
 }  // namespace weir::control

@@ -24,21 +24,27 @@ struct FirewallReport {
 
 // Looks at the calling thread's network namespace: base chains of nftables at prerouting, input or ingress (families
 // ip, ip6, inet, and netdev for the device `ifname`), and the tables of legacy iptables. It reads, and changes nothing.
+// Where it may not look, it answers what `weir run` saw, if that was handed over (firewall_handover.h).
 FirewallReport inspect_firewall(const std::string& ifname);
 
 // Hears of changes to nftables. Legacy iptables gives no notice: look again now and then.
 class FirewallWatch {
  public:
-  // 0 or an errno; EPERM without CAP_NET_ADMIN.
+  FirewallWatch() = default;
+  FirewallWatch(const FirewallWatch&) = delete;
+  FirewallWatch& operator=(const FirewallWatch&) = delete;
+  ~FirewallWatch() { close(); }
+  // 0 or an errno; EPERM without CAP_NET_ADMIN, and without a socket from `weir run`.
   int open();
   // -1 where open() failed.
   int descriptor() const { return socket_.descriptor(); }
-  void close() { socket_.close(); }
+  void close();
   // True if anything changed since the last call. Does not wait.
   bool changed();
 
  private:
   NetlinkSocket socket_;
+  bool inherited_ = false;
 };
 
 }  // namespace weir::control

@@ -103,6 +103,11 @@ int NetlinkSocket::open(int protocol, std::span<const unsigned> groups) {
   return 0;
 }
 
+void NetlinkSocket::adopt(xdp::Fd socket) {
+  fd_ = std::move(socket);
+  buffer_.resize(kBufferSize);
+}
+
 int NetlinkSocket::request(NetlinkRequest& request, const Visit& visit) {
   if (!fd_) return EBADF;
   nlmsghdr h = request.header();

@@ -86,6 +86,10 @@ class NetlinkSocket {
 
   // `protocol` is NETLINK_ROUTE and the like; `groups` are multicast groups by number, as RTNLGRP_*. Close-on-exec.
   int open(int protocol, std::span<const unsigned> groups = {});
+  // Takes a socket that another process opened.
+  void adopt(xdp::Fd socket);
+  // Gives the socket up without closing it.
+  xdp::Fd release() { return std::move(fd_); }
   bool is_open() const { return static_cast<bool>(fd_); }
   int descriptor() const { return fd_.get(); }
   void close() { fd_.reset(); }
