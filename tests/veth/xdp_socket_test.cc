@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 
 #include "weir/control/heartbeat.h"
 #include "weir/control/stats.h"
@@ -131,6 +132,21 @@ TEST_F(XdpSocket, ReceivesMoreThanItsRingsHoldWhenItRefills) {
   }
   // All chunks are where they belong: in the fill ring or free.
   EXPECT_EQ(socket->umem().available(), total - 64);
+}
+
+TEST_F(XdpSocket, HugePagesAreTakenWhereThereAreAny) {
+  std::ifstream file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+  int free = 0;
+  if (!(file >> free) || free < 2) GTEST_SKIP() << "no free huge pages: reserve some (sysctl vm.nr_hugepages=4)";
+  xdp::SocketConfig c = small();
+  c.umem.huge_pages = true;
+  auto socket = xdp::Socket::create(c);
+  ASSERT_TRUE(socket.ok()) << socket.error().message;
+  EXPECT_TRUE(socket->umem().huge_pages());
+  ASSERT_TRUE(socket->map_rings().ok());
+  const auto bound = socket->bind(xdp::BindMode::automatic);
+  EXPECT_TRUE(bound.ok()) << bound.error().message;
+  EXPECT_EQ(socket->refill(), 64u);
 }
 
 TEST_F(XdpSocket, AnEmptyFillRingIsCounted) {
