@@ -57,8 +57,8 @@ void about_ports(const control::Status& facts, const Firewall& firewall, std::ve
     serves = true;
     if (entry.listeners != 0 || serving == 0) continue;
     const bool closed = firewall.state == Firewall::State::rules && !facts.bypass_firewall;
-    out.push_back(fmt::format("{}: the engine does not listen on it{}: {}", entry.port.to_string(),
-                              closed ? ", because of the firewall" : " (`weir sockets` says why)",
+    out.push_back(fmt::format("{}: no acceptor of the engine listens on it{}: {}", entry.port.to_string(),
+                              closed ? ", because of the firewall" : " (`weir sockets` has those that do)",
                               entry.absent_drop ? "new connections are dropped" : "the kernel has new connections"));
   }
   if (!any) out.push_back(fmt::format("no port is steered: `weir steer add tcp PORT dev {}`", facts.interface));

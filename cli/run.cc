@@ -17,6 +17,7 @@
 #include "values.h"
 #include "weir/control/caps.h"
 #include "weir/control/firewall_handover.h"
+#include "weir/control/heartbeat.h"
 #include "weir/control/interface.h"
 #include "weir/xdp/inherit.h"
 
@@ -39,6 +40,7 @@ Outcome<void> prepare(control::Instance instance, uid_t uid, Prepared& out) {
   const auto link = control::read_interface(instance.ifindex());
   if (!link) return Err(link.error());
   xdp::Inherited one;
+  const bool unused = control::engines_gone(instance.maps(), control::monotonic_now());
   for (std::uint32_t queue = 0; queue < link->rx_queues && queue < WEIR_MAX_QUEUES; ++queue) {
     xdp::SocketConfig config;
     config.ifindex = instance.ifindex();
@@ -49,6 +51,11 @@ Outcome<void> prepare(control::Instance instance, uid_t uid, Prepared& out) {
       config.umem.chunk_size = 4096;  // the largest; larger frames are counted as rx_dropped
     auto socket = xdp::Socket::create(config);
     if (!socket) return Err(socket.error());
+    // On 6.1 a program without CAP_BPF may not write a map, not even by a descriptor it was given. Until the engine
+    // has bound the socket and its heart beats, XDP sends nothing there.
+    if (unused) {
+      if (const auto set = instance.maps().set_xsk(queue, socket->fd()); !set) return Err(set.error());
+    }
     one.sockets.push_back(socket->pass_on());
     out.sockets.push_back(std::move(*socket));
   }

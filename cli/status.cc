@@ -185,8 +185,7 @@ Outcome<int> run_status(const Context& context) {
         fmt::format("{} (interface {} of a namespace or device that is gone): `weir detach {}` removes what is left\n",
                     one.summary.interface, one.summary.ifindex, one.summary.interface));
   if (unreadable) return Err(*unreadable);
-  if (found.empty())
-    print("weir is attached to no interface of this network namespace: `weir attach IFACE`\n");
+  if (found.empty()) print("weir is attached to no interface of this network namespace: `weir attach IFACE`\n");
   return kOk;
 }
 
