@@ -509,7 +509,7 @@ TEST_P(StackDemux, ABulkFlowDoesNotStarveAnother) {
   }
   std::array<std::byte, 10> little{};
   stack->write(small.id, little, now);
-  auto out = sent();
+  auto out = sent(64);
   auto at = std::find_if(out.begin(), out.end(), [](const Out& o) { return o.dst_port == 2; });
   ASSERT_NE(at, out.end());
   EXPECT_GT(out.size(), 20u);

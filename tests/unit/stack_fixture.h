@@ -163,13 +163,15 @@ class StackFixture : public testing::Test {
 
   // --- out ---
 
-  std::vector<Out> sent(std::size_t at_most = 1'000) {
+  // As many frames at a time as a ring may have room for.
+  std::vector<Out> sent(std::size_t batch = 1) {
+    std::vector<std::vector<std::byte>> buffers(batch, std::vector<std::byte>(config.mtu + 14u));
+    std::vector<TxFrame> frames;
+    for (auto& b : buffers) frames.push_back({b, 0});
     std::vector<Out> all;
-    while (all.size() < at_most) {
-      std::vector<std::byte> buffer(config.mtu + 14u);
-      TxFrame f{buffer, 0};
-      if (stack->poll_transmit({&f, 1}, now) == 0) break;
-      all.push_back(parse(ConstBytes(buffer).first(f.length)));
+    while (std::size_t n = stack->poll_transmit(frames, now)) {
+      for (std::size_t i = 0; i < n; ++i) all.push_back(parse(ConstBytes(buffers[i]).first(frames[i].length)));
+      if (all.size() > 1'000) break;
     }
     return all;
   }

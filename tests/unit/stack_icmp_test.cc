@@ -17,7 +17,7 @@ class StackIcmp : public StackBothFamilies {
   void SetUp() override { start(); }
 
   // About a segment that we sent, or are said to have sent.
-  std::vector<std::byte> error(const Error& e, const Out& about) const {
+  std::vector<std::byte> error(const Error& e, const Out& about, std::optional<IpAddress> to = {}) const {
     wire::TcpHeader h;
     h.src_port = about.src_port;
     h.dst_port = about.dst_port;
@@ -28,8 +28,8 @@ class StackIcmp : public StackBothFamilies {
     h.write(tcp, about.src, about.dst);
     auto quoted = packet(ConstBytes(tcp).first(8), wire::IpProtocol::tcp, about.src, about.dst);
     std::vector<std::byte> message(wire::kIcmpHeaderSize + quoted.size());
-    wire::IcmpHeader{e.type, e.code, e.rest}.write(message, router(), us(family), quoted);
-    return frame(packet(message, protocol(), router()), kRouterMac);
+    wire::IcmpHeader{e.type, e.code, e.rest}.write(message, router(), to.value_or(us(family)), quoted);
+    return frame(packet(message, protocol(), router(), to), kRouterMac);
   }
   wire::IpProtocol protocol() const { return family == Family::v4 ? wire::IpProtocol::icmp : wire::IpProtocol::icmpv6; }
   IpAddress router() const {
@@ -96,6 +96,15 @@ TEST_P(StackIcmp, AQuotationOfNoConnectionIsRefused) {
   std::swap(other.src_port, other.dst_port);
   EXPECT_EQ(give(error(port_unreachable(), other)), WEIR_R_LOST_ICMP_INVALID) << "what the peer sends is not ours";
   EXPECT_EQ(stack->error(id), tcp::Errc::none);
+}
+
+TEST_P(StackIcmp, AnErrorComesToWhomTheQuotationSaysItWasSentBy) {
+  auto [id, syn] = connecting();
+  IpAddress second = family == Family::v4 ? IpAddress::v4(192, 0, 2, 7) : *IpAddress::parse("2001:db8::7");
+  std::array<IpAddress, 2> ours{us(family), second};
+  stack->set_local_addresses(ours);
+  EXPECT_EQ(give(error(port_unreachable(), syn, second)), WEIR_R_LOST_ICMP_INVALID);
+  EXPECT_EQ(give(error(port_unreachable(), syn)), WEIR_R_TAKEN_ICMP);
 }
 
 TEST_P(StackIcmp, OtherMessagesAreTheKernels) {
