@@ -16,6 +16,7 @@
 #include "weir/control/heartbeat.h"
 #include "weir/control/lock.h"
 #include "weir/control/steer.h"
+#include "weir/runtime/shadow_listener.h"
 #include "weir/runtime/socket_address.h"
 
 namespace weir::testing {
@@ -495,6 +496,100 @@ TEST_F(RuntimeTest, AnInterfaceThatGoesTakesItsFlowsAndNothingElse) {
   EXPECT_TRUE(run_until(engine, {&server}, [&] { return !engine.attached() && server.lost() == 1; }));
   EchoClient local("127.0.0.1", kPort, 1000);
   EXPECT_TRUE(run_until(engine, {&server, &local}, [&] { return local.done(); }));
+}
+
+TEST_F(RuntimeTest, LeavesThePortToTheKernelWhereAnotherProgramHasItOnAnotherAddress) {
+  pair_->server.run("ip addr add 10.77.0.11/24 dev veth0");
+  attach_here();
+  steer_here(kPort);
+  Engine engine(on_veth());
+  EchoServer ours(engine, {IpAddress::v4(10, 77, 0, 1), kPort});
+  // Alone on the port, a listener of one address is the engine's.
+  auto alone = client("10.77.0.1", kPort, 1000);
+  EXPECT_TRUE(run_until(engine, {&ours, alone.get()}, [&] { return alone->done(); }));
+  EXPECT_EQ(ours.by_engine(), 1);
+  {
+    runtime::EngineOptions nowhere;
+    nowhere.interface = "lo";
+    Engine another(nowhere);
+    EchoServer theirs(another, {IpAddress::v4(10, 77, 0, 11), kPort});
+    EXPECT_TRUE(run_until(engine, {&ours}, [&] { return !engine.why_detached().empty(); }));
+    auto c = client("10.77.0.11", kPort, 1000);
+    EXPECT_TRUE(run_until(engine, {&ours, &theirs, c.get()}, [&] { return c->done(); }));
+    EXPECT_EQ(theirs.by_kernel(), 1);
+  }
+  EXPECT_TRUE(run_until(engine, {&ours}, [&] { return engine.why_detached().empty(); }));
+}
+
+TEST_F(RuntimeTest, AListenerOfOneFamilyRefusesTheOther) {
+  attach_here();
+  steer_here(kPort);
+  Engine engine(on_veth());
+  runtime::ListenOptions only_v6;
+  only_v6.ipv6_only = true;
+  EchoServer server(engine, kAny, only_v6);
+  auto v4 = client("10.77.0.1", kPort, 1000);
+  auto v6 = client("fd77::1", kPort, 1000);
+  EXPECT_TRUE(run_until(engine, {&server, v4.get(), v6.get()}, [&] { return v6->done() && v4->error() != 0; }));
+  EXPECT_EQ(v4->error(), ECONNREFUSED);
+  EXPECT_EQ(server.by_engine(), 1);
+}
+
+TEST_F(RuntimeTest, ServesEveryQueue) {
+  for (const Host* host : {&pair_->server, &pair_->client}) {
+    try {
+      host->run("ethtool -L veth0 rx 2 tx 2");
+    } catch (const std::exception& e) { GTEST_SKIP() << "this machine's veth has one queue: " << e.what(); }
+  }
+  attach_here();
+  steer_here(kPort);
+  Engine engine(on_veth());
+  EchoServer server(engine, kAny);
+  auto instance = instance_here();
+  EXPECT_EQ(control::engine_state(instance.maps().heartbeats()[1], Engine::now()), control::EngineState::alive);
+  std::vector<std::unique_ptr<EchoClient>> clients;
+  std::vector<Party*> parties{&server};
+  // The sender's hash spreads them: that all 32 fall to one queue happens once in two thousand million.
+  for (unsigned i = 0; i < 32; ++i) {
+    clients.push_back(client(i % 2 == 0 ? "10.77.0.1" : "fd77::1", kPort, 20'000, i));
+    parties.push_back(clients.back().get());
+  }
+  EXPECT_TRUE(run_until(engine, parties, [&] {
+    return std::all_of(clients.begin(), clients.end(), [](const auto& c) { return c->done(); });
+  }));
+  EXPECT_EQ(server.by_engine(), 32);
+}
+
+TEST_F(RuntimeTest, TakesAListeningDescriptorThatWasPassedIn) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // As a service manager does it: a listening socket as descriptor 3, and two variables.
+    auto passed = runtime::open_shadow_listener({IpAddress(), kPort}, {});
+    if (!passed) ::_exit(1);
+    constexpr int kPassed = 3;
+    if (passed->socket.get() == kPassed) {
+      ::fcntl(kPassed, F_SETFD, 0);
+      (void)passed->socket.release();
+    } else {
+      ::dup2(passed->socket.get(), kPassed);
+      passed->socket.reset();
+    }
+    ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+    ::setenv("LISTEN_FDS", "1", 1);
+    runtime::EngineOptions nowhere;
+    nowhere.interface = "lo";
+    Engine engine(nowhere);
+    auto listener = engine.listen({IpAddress(), kPort}, {});
+    if (!listener || engine.kernel_descriptor(*listener) != kPassed) ::_exit(2);
+    if ((::fcntl(kPassed, F_GETFD) & FD_CLOEXEC) == 0 || (::fcntl(kPassed, F_GETFL) & O_NONBLOCK) == 0) ::_exit(3);
+    // It is taken once.
+    auto again = engine.listen({IpAddress(), kPort}, {});
+    ::_exit(!again && again.error().code == EADDRINUSE ? 0 : 4);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 }  // namespace

@@ -284,16 +284,35 @@ bool Attachment::judge_firewall() {
   return changed;
 }
 
-Attachment::News Attachment::tick(const std::set<std::uint16_t>& ports, Instant now) {
+Attachment::News Attachment::tick(const Listeners& listeners, Instant now) {
   News news;
   if (now < next_tick_) return news;
   next_tick_ = now + kTick;
-  mark_now(ports, now);
+  mark(listeners, now);
   if (now >= next_second_) once_a_second(news, now);
   return news;
 }
 
-void Attachment::mark_now(const std::set<std::uint16_t>& ports, Instant now) {
+void Attachment::mark(const Listeners& listeners, Instant now) {
+  std::set<std::uint16_t> ports = listeners.ports();
+  shared_ports_.clear();
+  if (const auto partial = listeners.partial_ports(addresses_); !partial.empty()) {
+    auto others = diag_.ports_with_other_listeners(partial, listeners.inodes());
+    // Where the kernel cannot say, they might be there.
+    shared_ports_ = others ? *others : partial;
+    for (std::uint16_t port : shared_ports_) ports.erase(port);
+  }
+  mark_ports(ports, now);
+}
+
+void Attachment::unmark(std::uint16_t port, const Listeners& listeners, Instant now) {
+  std::set<std::uint16_t> ports = listeners.ports();
+  ports.erase(port);
+  for (std::uint16_t shared : shared_ports_) ports.erase(shared);
+  mark_ports(ports, now);
+}
+
+void Attachment::mark_ports(const std::set<std::uint16_t>& ports, Instant now) {
   const Steering::Scan scan = steering_->scan(firewall_line_.empty() ? ports : std::set<std::uint16_t>{}, *stack_, now);
   listening_ = scan.listening;
   drained_ = scan.drained;

@@ -17,6 +17,7 @@
 #include "weir/runtime/heartbeat.h"
 #include "weir/runtime/kernel_watch.h"
 #include "weir/runtime/link.h"
+#include "weir/runtime/listeners.h"
 #include "weir/runtime/next_hops.h"
 #include "weir/runtime/port_pool.h"
 #include "weir/runtime/queue.h"
@@ -59,14 +60,18 @@ class Attachment {
   };
   // What the kernel and other processes have said. `answer` serves the engine's own socket.
   News listen_to_kernel(const std::function<std::string(const std::string&)>& answer, Instant now);
-  // Periodic work; `ports` are those on which the stack accepts. Does nothing before it is due.
-  News tick(const std::set<std::uint16_t>& ports, Instant now);
+  // Periodic work. Does nothing before it is due.
+  News tick(const Listeners& listeners, Instant now);
   // Deadlines, next hops, frames out. True if frames moved.
   bool advance(Instant now);
   // What the user's calls have made due, out.
   bool flush(Instant now);
 
-  void mark_now(const std::set<std::uint16_t>& ports, Instant now);
+  // Marks the steering entries of the ports on which the stack accepts: not where the firewall forbids it, and not
+  // where our listener leaves out an address on which somebody else's listens, for entries know ports and no addresses.
+  void mark(const Listeners& listeners, Instant now);
+  // New connections on that port go to the kernel from here on.
+  void unmark(std::uint16_t port, const Listeners& listeners, Instant now);
   void tick_soon() { next_tick_ = Instant{}; }
   Instant next_deadline() const;
   void note_lag(Duration lag) { heartbeat_.note_lag(lag); }
@@ -75,6 +80,8 @@ class Attachment {
   const std::string& firewall_line() const { return firewall_line_; }
   // An entry of one of the ports carries our mark.
   bool listening() const { return listening_; }
+  // Ports that were left to the kernel because somebody else listens on another address of the interface.
+  const std::set<std::uint16_t>& shared_ports() const { return shared_ports_; }
 
   // The kernel's routing says that `remote` is reached by this interface: begins the connection. Nothing where a kernel
   // socket is to be used.
@@ -100,6 +107,7 @@ class Attachment {
   void on_link(const Link& link, Instant now);
   bool judge_firewall();
   std::string program_gone();
+  void mark_ports(const std::set<std::uint16_t>& ports, Instant now);
   void once_a_second(News& news, Instant now);
   bool send(Instant now);
 
@@ -127,6 +135,7 @@ class Attachment {
 
   std::string firewall_line_;
   bool listening_ = false;
+  std::set<std::uint16_t> shared_ports_;
   bool drained_ = false;  // an entry waits to be reaped
   bool stalled_ = false;
   bool interface_gone_ = false;

@@ -188,7 +188,9 @@ void Engine::Impl::look(Instant now) {
     why = a.error().message;
     return;
   }
-  detached(a.error().message);
+  const bool barred = a.error().code == EPERM || a.error().code == EACCES;
+  detached(barred ? "no privileges for the engine (" + a.error().message + "); `weir run` gives them"
+                  : a.error().message);
 }
 
 void Engine::Impl::attached(std::unique_ptr<Attachment> a, Instant now) {
@@ -222,7 +224,7 @@ void Engine::Impl::leave(const std::string& reason, Instant now) {
 
 void Engine::Impl::listen_again(Instant now) {
   listeners.listen_in(attachment->stack(), attachment->addresses(), now);
-  attachment->mark_now(listeners.ports(), now);
+  attachment->mark(listeners, now);
 }
 
 // False when the attachment is gone.
@@ -245,10 +247,11 @@ std::string Engine::Impl::answer(const std::string& request, Instant now) {
     case Request::ping:
       return report_ping();
     case Request::sync:
-      attachment->mark_now(listeners.ports(), now);
+      attachment->mark(listeners, now);
       return report_ok();
     case Request::sockets:
-      return report_sockets(interface, listeners, attachment->stack(), attachment->firewall_line(), now);
+      return report_sockets(
+          {interface, listeners, attachment->stack(), attachment->firewall_line(), attachment->shared_ports()}, now);
     case Request::unknown:
       break;
   }
@@ -287,7 +290,7 @@ bool Engine::turn() {
   const bool received = i.attachment->receive(now);
   auto answer = [&](const std::string& request) { return i.answer(request, now); };
   if (!i.heed(i.attachment->listen_to_kernel(answer, now), now)) return received;
-  if (!i.heed(i.attachment->tick(i.listeners.ports(), now), now)) return received;
+  if (!i.heed(i.attachment->tick(i.listeners, now), now)) return received;
   const bool sent = i.attachment->advance(now);
   i.promised = i.attachment->next_deadline();
   i.attachment->note_lag(Engine::now() - now);
@@ -323,6 +326,9 @@ std::string Engine::why_detached() const {
   if (i.forked) return "this process is a fork of the engine's";
   if (i.attachment == nullptr) return i.why;
   if (!i.attachment->firewall_line().empty()) return i.attachment->firewall_line();
+  if (!i.attachment->shared_ports().empty()) {
+    return kSharedPort + std::string(": port ") + std::to_string(*i.attachment->shared_ports().begin());
+  }
   if (!i.listeners.all().empty() && !i.attachment->listening()) {
     return "none of its ports is steered on " + i.interface + " (weir steer add)";
   }
@@ -364,9 +370,7 @@ void Engine::close_listener(HybridListenerId listener) {
   const Listener* l = i.listeners.find(listener);
   if (l == nullptr) return;
   const Instant at = now();
-  std::set<std::uint16_t> ports = i.listeners.ports();
-  ports.erase(l->kernel.local.port);
-  i.attachment->mark_now(ports, at);
+  i.attachment->unmark(l->kernel.local.port, i.listeners, at);
   i.listeners.close(listener, &i.attachment->stack(), at);
   i.listen_again(at);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "weir/runtime/listeners.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 namespace weir::runtime {
@@ -91,6 +93,33 @@ std::set<std::uint16_t> Listeners::ports() const {
     if (!listener.in_stack.empty()) ports.insert(listener.kernel.local.port);
   }
   return ports;
+}
+
+std::set<std::uint16_t> Listeners::partial_ports(const std::vector<IpAddress>& addresses) const {
+  std::set<std::uint16_t> partial;
+  for (std::uint16_t port : ports()) {
+    std::set<IpAddress> covered;
+    bool all = false;
+    for (const auto& [value, endpoints] : listening_) {
+      for (const Endpoint& e : endpoints) {
+        if (e.port != port) continue;
+        all = all || e.address.is_unspecified();
+        covered.insert(e.address);
+      }
+    }
+    const auto left_out = [&](const IpAddress& a) { return !covered.contains(a); };
+    if (!all && std::any_of(addresses.begin(), addresses.end(), left_out)) partial.insert(port);
+  }
+  return partial;
+}
+
+std::set<std::uint64_t> Listeners::inodes() const {
+  std::set<std::uint64_t> inodes;
+  for (const auto& [value, listener] : listeners_) {
+    struct stat st {};
+    if (::fstat(listener.kernel.socket.get(), &st) == 0) inodes.insert(static_cast<std::uint64_t>(st.st_ino));
+  }
+  return inodes;
 }
 
 void Listeners::abandon() {

@@ -36,6 +36,10 @@ class Listeners {
   void forget_stack();
   // On which the stack accepts.
   std::set<std::uint16_t> ports() const;
+  // Those of them that leave out an address of the interface: somebody else may listen on the port there.
+  std::set<std::uint16_t> partial_ports(const std::vector<IpAddress>& addresses) const;
+  // Of the kernel's sockets.
+  std::set<std::uint64_t> inodes() const;
 
   const std::map<std::uint32_t, Listener>& all() const { return listeners_; }
   // In a fork's child.

@@ -43,8 +43,7 @@ json describe(const stack::ConnectionSummary& c) {
           {"window_scaling", i.window_scaling}};
 }
 
-json describe(const Listener& l, const std::vector<stack::ListenerSummary>& in_stack,
-              const std::string& firewall_line) {
+json describe(const Listener& l, const std::vector<stack::ListenerSummary>& in_stack, const SocketsView& view) {
   std::uint32_t queued = 0;
   std::uint32_t pending = 0;
   for (const stack::ListenerSummary& s : in_stack) {
@@ -57,7 +56,8 @@ json describe(const Listener& l, const std::vector<stack::ListenerSummary>& in_s
            {"queued", queued},
            {"pending", pending},
            {"backlog", l.backlog}};
-  std::string why = firewall_line;
+  std::string why = view.firewall_line;
+  if (why.empty() && view.shared_ports.contains(l.kernel.local.port)) why = kSharedPort;
   if (why.empty() && l.in_stack.empty()) why = "its address is not the interface's";
   out["mode"] = why.empty() ? "engine" : "kernel";
   if (!why.empty()) out["why"] = why;
@@ -84,17 +84,17 @@ std::string report_ok() { return json{{"ok", true}}.dump(); }
 
 std::string report_ping() { return json{{"ok", true}, {"pid", ::getpid()}}.dump(); }
 
-std::string report_sockets(const std::string& interface, const Listeners& listeners, const stack::Stack& stack,
-                           const std::string& firewall_line, Instant now) {
+std::string report_sockets(const SocketsView& view, Instant now) {
   json out{{"ok", true},
            {"pid", ::getpid()},
-           {"interface", interface},
+           {"interface", view.interface},
            {"listeners", json::array()},
            {"connections", json::array()}};
-  const std::vector<stack::ListenerSummary> in_stack = stack.list_listeners();
-  for (const auto& [id, listener] : listeners.all())
-    out["listeners"].push_back(describe(listener, in_stack, firewall_line));
-  for (const stack::ConnectionSummary& c : stack.list_connections(now)) out["connections"].push_back(describe(c));
+  const std::vector<stack::ListenerSummary> in_stack = view.stack.list_listeners();
+  for (const auto& [id, listener] : view.listeners.all()) {
+    out["listeners"].push_back(describe(listener, in_stack, view));
+  }
+  for (const stack::ConnectionSummary& c : view.stack.list_connections(now)) out["connections"].push_back(describe(c));
   return out.dump();
 }
 

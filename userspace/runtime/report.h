@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 
 #include "weir/runtime/listeners.h"
@@ -16,8 +17,16 @@ Request parse_request(const std::string& line);
 std::string report_unknown();
 std::string report_ok();
 std::string report_ping();
-// `firewall_line` is empty, or why listeners are the kernel's.
-std::string report_sockets(const std::string& interface, const Listeners& listeners, const stack::Stack& stack,
-                           const std::string& firewall_line, Instant now);
+struct SocketsView {
+  const std::string& interface;
+  const Listeners& listeners;
+  const stack::Stack& stack;
+  const std::string& firewall_line;             // empty, or why all listeners are the kernel's
+  const std::set<std::uint16_t>& shared_ports;  // left to the kernel, see kSharedPort
+};
+std::string report_sockets(const SocketsView& view, Instant now);
+
+inline constexpr const char* kSharedPort =
+    "another program listens on the port, on an address that this listener leaves out";
 
 }  // namespace weir::runtime
