@@ -288,6 +288,17 @@ TEST_P(StackDemux, FramesForOthersAndMartiansAreNotOurs) {
   EXPECT_EQ(described(), "");
 }
 
+TEST_P(StackDemux, ManyLocalAddressesAreAllOurs) {
+  std::vector<IpAddress> ours;
+  for (std::uint8_t n = 200; n > 100; --n) ours.push_back(IpAddress::v4(198, 51, 100, n));
+  ours.push_back(us(family));
+  stack->set_local_addresses(ours);
+  listen();
+  EXPECT_EQ(give({.flags = "S"}), WEIR_R_TAKEN_TCP);
+  auto tcp = segment({.flags = "S"});
+  EXPECT_EQ(give(frame(packet(tcp, wire::IpProtocol::tcp, {}, peer(family)))), WEIR_R_LOST_NOT_OURS);
+}
+
 TEST_P(StackDemux, OurOwnAddressIsNoSource) {
   listen();
   wire::TcpHeader h;

@@ -3,6 +3,8 @@
 #include "weir/stack/stack.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 #include "weir/stack/stack_impl.h"
 #include "weir/wire/ethernet.h"
@@ -13,7 +15,13 @@ namespace {
 
 // RFC 1122 3.2.1.3, RFC 4291 2.5.2, 2.5.3 and 2.7: never a source of what comes from a link.
 bool is_martian_source(const IpAddress& source) {
-  return source.is_multicast() || source.is_broadcast() || source.is_loopback() || source.is_unspecified();
+  if (source.is_v4()) {
+    auto v = load_be<std::uint32_t>(source.data() + 12);
+    return v == 0 || v == 0xffffffff || v >> 24 == 127 || v >> 28 == 0xe;
+  }
+  bool unspecified_or_loopback =
+      load_be<std::uint64_t>(source.data()) == 0 && load_be<std::uint64_t>(source.data() + 8) <= 1;
+  return unspecified_or_loopback || source.is_multicast();
 }
 
 }  // namespace
@@ -192,6 +200,17 @@ weir_reason Stack::Impl::on_new_connection(Listener& listener, const FlowKey& ke
 }
 
 bool Stack::Impl::is_local(const IpAddress& address) const {
+  // Few, most often: then words are compared in turn, which costs less than a search.
+  constexpr std::size_t kFew = 8;
+  if (addresses.size() <= kFew) {
+    std::array<std::uint64_t, 2> wanted;
+    std::memcpy(wanted.data(), address.data(), sizeof wanted);
+    return std::any_of(addresses.begin(), addresses.end(), [&](const IpAddress& ours) {
+      std::array<std::uint64_t, 2> words;
+      std::memcpy(words.data(), ours.data(), sizeof words);
+      return ((words[0] ^ wanted[0]) | (words[1] ^ wanted[1])) == 0;
+    });
+  }
   return std::binary_search(addresses.begin(), addresses.end(), address);
 }
 

@@ -133,7 +133,9 @@ class Stack {
 
   // --- the link ---
 
-  // The frame is read during the call and not kept. Exactly one counter is raised.
+  // The frame is read during the call and not kept. Exactly one counter is raised; of a packet in fragments, the last
+  // one to come has the packet's reason. Two reasons are raised elsewhere: LOST_FRAG_TIMEOUT, for a packet whose rest
+  // did not come, and LOST_NO_NEXT_HOP, for a segment of ours that could not leave.
   void on_frame(ConstBytes frame, const RxInfo& info, Instant now);
   // Fills up to frames.size() frames with what is due, and returns how many. The only way out for anything.
   std::size_t poll_transmit(std::span<TxFrame> frames, Instant now);
@@ -160,7 +162,7 @@ class Stack {
 
   // `local.address` unspecified: any of our addresses, of both families.
   Result<ListenerId, Errc> listen(const Endpoint& local, std::uint32_t backlog);
-  // An established connection, or nothing.
+  // An established connection, or nothing. What it is ready for already is told by its first event.
   std::optional<ConnectionId> accept(ListenerId listener);
   // Resets connections in SYN-RECEIVED and those that nobody accepted (RFC 9293 3.10.4).
   void close_listener(ListenerId listener, Instant now);
@@ -180,7 +182,8 @@ class Stack {
   // After close() or abort() the id is the stack's: no events come for it, and it is freed when TCP is done with it.
   void close(ConnectionId id, Instant now);
   void abort(ConnectionId id, Instant now);
-  // Every connection: RST now. For detach --force and for a program that goes away.
+  // Every connection: RST now. For detach --force and for a program that goes away. Users keep their ids, are told by
+  // kFailed (tcp::Errc::aborted), and close them.
   void abort_all(Instant now);
   void set_no_delay(ConnectionId id, bool on);
 
