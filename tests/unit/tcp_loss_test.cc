@@ -141,13 +141,18 @@ TEST(TcpLoss, APartialAckBringsTheNextLostSegment) {
   fill(p, 10);
   for (int i = 0; i < 3; ++i) p.in(ack(1));
   p.out(". 1:1001(1000) again");
+  EXPECT_EQ(p.info().cwnd, 8'000u);
   p.in(ack(4'001));
+  EXPECT_EQ(p.info().cwnd, 5'000u) << "less what was acknowledged, and a segment for what is sent again";
   p.out(". 4001:5001(1000) again");
+  p.in(ack(4'501));
+  EXPECT_EQ(p.info().cwnd, 4'500u) << "less than a segment inflates nothing";
+  p.take();
   p.in(ack(7'001));
   p.out(". 7001:8001(1000) again");
   p.in(ack(10'001));
   p.silent();
-  EXPECT_EQ(p.info().retransmits, 3u);
+  EXPECT_EQ(p.info().retransmits, 4u);
   EXPECT_EQ(p.info().ssthresh, 5'000u) << "one episode, one reduction";
 }
 

@@ -10,6 +10,7 @@
 
 #include "weir/tcp/assembler.h"
 #include "weir/tcp/byte_ring.h"
+#include "weir/tcp/congestion/window_usage.h"
 #include "weir/tcp/loss.h"
 #include "weir/tcp/receiver.h"
 #include "weir/tcp/rtt.h"
@@ -276,6 +277,21 @@ TEST(TcpRtt, BackOffEndsAtTheMost) {
   r.on_sample(Duration::seconds(1'000), c);
   r.back_off();
   EXPECT_EQ(r.rto(c), c.max_rto);
+}
+
+// --- congestion ---
+
+TEST(TcpWindowUsage, ThePeakIsOfThisRoundTripAndTheLast) {
+  WindowUsage u;
+  u.open(s(0));
+  u.on_sent(5'000);
+  u.on_ack(s(0), s(10'000));
+  EXPECT_EQ(u.peak(), 5'000u);
+  u.on_sent(3'000);
+  u.on_ack(s(9'999), s(12'000));
+  EXPECT_EQ(u.peak(), 5'000u);
+  u.on_ack(s(10'000), s(12'000));
+  EXPECT_EQ(u.peak(), 3'000u);
 }
 
 // --- loss ---

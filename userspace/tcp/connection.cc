@@ -11,8 +11,6 @@ namespace {
 // RFC 9293 3.7.1: what a SYN without the option means.
 constexpr std::uint16_t kDefaultMssV4 = 536;
 constexpr std::uint16_t kDefaultMssV6 = 1220;
-// A peer that asks for less would have us send mostly headers.
-constexpr std::uint16_t kLeastMss = 64;
 // RFC 7323 3.2 and appendix A: with two NOPs.
 constexpr std::uint32_t kTimestampsOption = 12;
 // ACKs sent at once while the peer's slow start depends on them.
@@ -28,6 +26,7 @@ Connection::Connection(const Config& config, const Birth& birth, Role role)
       role_(role),
       quick_acks_(kQuickAcks),
       no_delay_(config.no_delay) {
+  birth_.mss = std::max(birth.mss, kLeastMss);
   snd_.open(birth.iss);
   small_end_ = birth.iss;
   loss_.open(birth.iss);
@@ -52,7 +51,6 @@ Connection Connection::passive_open(const Config& config, const Birth& birth, co
   c.rcv_.open(syn.seq, std::min<std::uint32_t>(config.receive_buffer, 0xffff));
   c.negotiate(syn.options, now);
   c.snd_.wnd = c.snd_.max_wnd = WindowScale().expand(syn.window);
-  c.snd_.wl1 = syn.seq;
   c.enter(State::syn_received, now);
   c.reschedule(now);
   return c;

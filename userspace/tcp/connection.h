@@ -121,6 +121,9 @@ class Connection {
   std::size_t buffer_memory() const;
 
  private:
+  // A peer or a route that asks for less would have us send mostly headers.
+  static constexpr std::uint16_t kLeastMss = 64;
+
   enum class AckDebt : std::uint8_t { none, delayed, now };
   enum class Role : std::uint8_t { active, passive };
 

@@ -428,6 +428,7 @@ weir_reason Connection::on_icmp_error(const IcmpError& error, SeqNum quoted_seq,
 }
 
 void Connection::on_path_mss(std::uint16_t mss, Instant now) {
+  mss = std::max(mss, kLeastMss);
   if (mss < birth_.mss) {
     lower_mss(mss);
   } else {
