@@ -24,6 +24,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12's flow analysis reports impossible overruns inside inlined libstdc++ and Boost code; they are not ours to mend.
   target_compile_options(weir_flags INTERFACE -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds
     -Wno-restrict -Wno-maybe-uninitialized -Wno-dangling-pointer)
+elseif(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # libbpf's LIBBPF_OPTS is a statement expression around a compound literal.
+  target_compile_options(weir_flags INTERFACE -Wno-gnu-statement-expression -Wno-c99-extensions)
 endif()
 if(WEIR_SANITIZE)
   add_compile_options(-fsanitize=${WEIR_SANITIZE} -fno-sanitize-recover=all)
