@@ -147,10 +147,9 @@ struct V6 {
 template <class F>
 bool policy_drops(int fd, const typename F::Info& info, std::uint32_t offset) {
   std::vector<std::byte> buffer(sizeof(typename F::Entries) + info.size);
-  typename F::Entries head{};
-  std::memcpy(head.name, info.name, sizeof head.name);
-  head.size = info.size;
-  std::memcpy(buffer.data(), &head, sizeof head);
+  // The request is the head of the answer. (No object of that type is made: it ends in an array of no size.)
+  std::memcpy(buffer.data() + offsetof(typename F::Entries, name), info.name, sizeof info.name);
+  std::memcpy(buffer.data() + offsetof(typename F::Entries, size), &info.size, sizeof info.size);
   socklen_t length = static_cast<socklen_t>(buffer.size());
   if (::getsockopt(fd, F::level, F::get_entries, buffer.data(), &length) != 0) return false;
   ConstBytes entries = ConstBytes(buffer).subspan(offsetof(typename F::Entries, entrytable));

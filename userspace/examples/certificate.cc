@@ -20,7 +20,8 @@ void must(bool worked, const char* what) {
 }  // namespace
 
 void use_self_signed(boost::asio::ssl::context& tls, const std::string& name) {
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"),
+                                                                EVP_PKEY_free);
   must(key != nullptr, "no P-256 key");
   const std::unique_ptr<X509, decltype(&X509_free)> certificate(X509_new(), X509_free);
   must(certificate != nullptr, "no certificate");
