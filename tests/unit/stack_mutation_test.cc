@@ -70,5 +70,35 @@ TEST_P(StackMutation, EveryFrameIsCountedOnce) {
   EXPECT_EQ(stack->flows(80), 0u);
 }
 
+// A flood of SYNs from everywhere: as many handshakes as the backlog has room for, no look-up, one timer each, and who
+// is connected notices nothing.
+TEST_P(StackMutation, ASynFloodIsBoundedByTheBacklog) {
+  start();
+  ListenerId listener = listen(64);
+  Peer p = establish(listener);
+  std::size_t taken = 0;
+  for (std::uint16_t port = 1; port < 10'000; ++port) {
+    weir_reason reason = give({.flags = "S", .seq = port, .port = port});
+    if (reason == WEIR_R_TAKEN_TCP) {
+      ++taken;
+    } else {
+      ASSERT_EQ(reason, WEIR_R_LOST_BACKLOG_FULL);
+    }
+    if (port % 100 == 0) sent(64);
+  }
+  EXPECT_EQ(taken, 64u);
+  EXPECT_EQ(stack->connections(), 65u);
+  EXPECT_FALSE(stack->poll_next_hop_query());
+  give({.flags = "PA", .seq = p.seq, .ack = p.ack, .text = 100});
+  EXPECT_EQ(stack->readable_bytes(p.id), 100u);
+  // None of them answers: the backlog is free again when the last SYN-ACK has had its time.
+  sent(64);
+  for (int s = 0; s < 200; ++s) {
+    advance(Duration::seconds(1));
+    sent(64);
+  }
+  EXPECT_EQ(stack->connections(), 1u);
+}
+
 }  // namespace
 }  // namespace weir::stack
