@@ -143,6 +143,18 @@ TEST_F(StackNextHop, TheLeastRecentlyUsedGoesFirst) {
   EXPECT_FALSE(peek(host(3)));
 }
 
+TEST_F(StackNextHop, AnAnswerThatNobodyAskedForTakesNobodysPlace) {
+  for (std::uint8_t n = 2; n < 5; ++n) {
+    find(host(n));
+    cache_.on_answer(host(n), kMac, 1500, woken_);
+  }
+  cache_.on_answer(host(7), kMac, 1500, woken_);
+  EXPECT_TRUE(peek(host(7)));
+  cache_.on_answer(host(8), kMac, 1500, woken_);
+  EXPECT_FALSE(peek(host(8)));
+  EXPECT_TRUE(peek(host(2)));
+}
+
 TEST_F(StackNextHop, FullOfOpenQuestionsItTakesNoMore) {
   for (std::uint8_t n = 2; n < 6; ++n) find(host(n));
   HopWaiter a;

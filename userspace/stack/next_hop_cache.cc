@@ -121,8 +121,9 @@ void NextHopCache::on_answer(const IpAddress& destination, const MacAddress& mac
   std::uint32_t h = hash(destination);
   Entry* entry = look_up(destination, h);
   if (entry == nullptr) {
+    // Nobody waits for it: it may take a free place, and nobody's.
+    if (table_.size() >= limits_.entries) return;
     entry = create(destination, h);
-    if (entry == nullptr) return;
     entry->epoch = epoch_;
   }
   // What was asked before a flush and answered after it is asked again: entry->epoch is that of the question.

@@ -64,7 +64,8 @@ class NextHopCache {
   bool wait(const IpAddress& destination, HopWaiter& waiter);
 
   std::optional<Query> poll_query();
-  // Both append to `woken` who waited. An answer that was not asked for is kept too.
+  // Both append to `woken` who waited. An answer that was not asked for is kept where
+  // there is room.
   void on_answer(const IpAddress& destination, const MacAddress& mac, std::uint16_t mtu, HopWaiters& woken);
   // Forgets the destination.
   void on_failure(const IpAddress& destination, HopWaiters& woken);
