@@ -367,6 +367,7 @@ bool Attachment::flush(Instant now) {
 bool Attachment::send(Instant now) {
   const Queue::Sent sent = queues_.front()->send(*stack_, now);
   stalled_ = sent.stalled;
+  more_to_send_ = sent.more;
   if (sent.gone) {
     interface_gone_ = true;
     next_kernel_look_ = Instant{};
@@ -375,9 +376,11 @@ bool Attachment::send(Instant now) {
 }
 
 Instant Attachment::next_deadline() const {
+  const Instant last_turn = heartbeat_.next_due() - Heartbeat::kInterval;
+  if (more_to_send_) return last_turn;
   Instant due = std::min({stack_->next_deadline(), heartbeat_.next_due(), next_tick_});
   // Frames that found no room are tried again in a moment: no descriptor tells of a completion.
-  if (stalled_) due = std::min(due, heartbeat_.next_due() - Heartbeat::kInterval + kStallPause);
+  if (stalled_) due = std::min(due, last_turn + kStallPause);
   return due;
 }
 
@@ -423,7 +426,7 @@ void Attachment::leave(Leave how, Instant now) {
   if (how != Leave::interface_gone && !interface_gone_) {
     // Resets are not retransmitted, so they are worth a few attempts; none of them waits.
     constexpr int kAttempts = 64;
-    for (int i = 0; i < kAttempts && (stack_->wants_transmit(now) || stalled_); ++i) {
+    for (int i = 0; i < kAttempts && (stack_->wants_transmit(now) || stalled_ || more_to_send_); ++i) {
       next_hops_.serve(*stack_, now);
       send(now);
     }

@@ -138,6 +138,7 @@ class Attachment {
   std::set<std::uint16_t> shared_ports_;
   bool drained_ = false;  // an entry waits to be reaped
   bool stalled_ = false;
+  bool more_to_send_ = false;
   bool interface_gone_ = false;
   Instant next_tick_;
   Instant next_second_;

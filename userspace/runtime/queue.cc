@@ -45,6 +45,10 @@ Queue::Sent Queue::send(stack::Stack& stack, Instant now) {
   std::array<xdp::TxRequest, kSendBatch> requests;
   std::array<stack::TxFrame, kSendBatch> frames;
   while (stack.wants_transmit(now)) {
+    if (sent.frames >= kSendBudget) {
+      sent.more = true;
+      break;
+    }
     const std::size_t room = std::min<std::size_t>(kSendBatch, socket_.tx_room());
     std::size_t n = 0;
     for (; n < room; ++n) {

@@ -31,6 +31,7 @@ class Queue {
   struct Sent {
     std::size_t frames = 0;
     bool stalled = false;  // there is more, and no room for it: come again in a moment
+    bool more = false;     // there is more, and a turn's share has been sent: come again at once
     bool gone = false;     // the interface no longer exists
   };
   // Sends what the stack has due, while there is room.
@@ -42,7 +43,8 @@ class Queue {
  private:
   static constexpr std::size_t kBatch = 64;
   static constexpr std::size_t kBudget = 4 * kBatch;
-  static constexpr std::size_t kSendBatch = 32;  // what a copy-mode kick sends
+  static constexpr std::size_t kSendBatch = 32;    // what a copy-mode kick sends
+  static constexpr std::size_t kSendBudget = 512;  // about a millisecond's work
 
   std::size_t receive_batch(stack::Stack& stack, bool discard_syn, Instant now);
 
