@@ -14,8 +14,10 @@
 #include "runtime_world.h"
 #include "weir/control/engine_protocol.h"
 #include "weir/control/heartbeat.h"
+#include "weir/control/interface.h"
 #include "weir/control/lock.h"
 #include "weir/control/steer.h"
+#include "weir/runtime/neighbours.h"
 #include "weir/runtime/shadow_listener.h"
 #include "weir/runtime/socket_address.h"
 
@@ -344,6 +346,83 @@ TEST_F(RuntimeTest, ASecondEngineSaysWhoHasTheQueuesAndServesByTheKernel) {
   auto c = client("10.77.0.1", kPort, 1000);
   EXPECT_TRUE(run_until(second, {&server, c.get()}, [&] { return c->done(); }));
   EXPECT_EQ(server.by_kernel(), 1);
+}
+
+TEST_F(RuntimeTest, TheNextEngineTakesTheQueuesWhenTheyAreFree) {
+  attach_here();
+  steer_here(kPort);
+  auto first = std::make_unique<Engine>(on_veth());
+  Engine second(on_veth());
+  EchoServer server(second, kAny);
+  first.reset();
+  EXPECT_TRUE(run_until(second, {&server}, [&] { return second.attached(); }));
+  auto c = client("10.77.0.1", kPort, 1000);
+  EXPECT_TRUE(run_until(second, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_EQ(server.by_engine(), 1);
+}
+
+TEST_F(RuntimeTest, GoesOnThroughAReplacedProgramAndAChangedChoice) {
+  pair_->server.run("nft 'table ip guard { chain in { type filter hook input priority 0; policy drop; }; }'");
+  attach_here();
+  steer_here(kPort);
+  Engine engine(on_veth());
+  EchoServer server(engine, kAny);
+  EXPECT_FALSE(engine.why_detached().empty());
+  control::AttachOptions options;
+  options.interface = "veth0";
+  options.replace = true;
+  options.bypass_firewall = true;
+  auto replaced = control::attach(options);
+  ASSERT_TRUE(replaced) << replaced.error().message;
+  EXPECT_TRUE(run_until(engine, {&server}, [&] { return engine.why_detached().empty(); }));
+  auto c = client("10.77.0.1", kPort, 1000);
+  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  ASSERT_TRUE(control::attach(options));
+  c->extend(100'000);
+  EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_EQ(c->error(), 0);
+  EXPECT_EQ(server.by_engine(), 1);
+  EXPECT_EQ(server.lost(), 0);
+}
+
+TEST_F(RuntimeTest, AFlowOutlivesALinkThatGoesDownAndUp) {
+  attach_here();
+  steer_here(kPort);
+  Engine engine(on_veth());
+  EchoServer server(engine, kAny);
+  auto c = client("10.77.0.1", kPort, 1000);
+  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  pair_->server.run("ip link set veth0 down");
+  c->extend(50'000);
+  engine.turn();
+  c->step();
+  engine.turn();
+  pair_->server.run("ip link set veth0 up");
+  EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_EQ(c->error(), 0);
+  EXPECT_EQ(server.lost(), 0);
+}
+
+TEST_F(RuntimeTest, ANeighbourIsResolvedWithoutPrivilegesToo) {
+  const std::uint32_t ifindex = control::read_interface("veth0")->ifindex;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setresuid(65534, 65534, 65534) != 0) ::_exit(1);
+    control::NetlinkSocket requests;
+    if (requests.open(NETLINK_ROUTE) != 0) ::_exit(2);
+    const IpAddress peer = IpAddress::v4(10, 77, 0, 2);
+    if (runtime::find_neighbour(requests, ifindex, peer).state != runtime::Neighbour::State::absent) ::_exit(3);
+    if (runtime::use_neighbour(requests, ifindex, peer) != 0) ::_exit(4);
+    const Instant give_up = Engine::now() + Duration::seconds(10);
+    while (Engine::now() < give_up) {
+      if (runtime::find_neighbour(requests, ifindex, peer).state == runtime::Neighbour::State::usable) ::_exit(0);
+    }
+    ::_exit(5);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST_F(RuntimeTest, AForkedChildNeitherHoldsTheQueuesNorTheListener) {

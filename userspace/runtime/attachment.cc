@@ -19,6 +19,7 @@ namespace weir::runtime {
 namespace {
 
 constexpr std::uint32_t kEthernet = 14;
+constexpr std::uint32_t kIdleRing = 64;
 
 // 0 where there is no such file.
 std::uint64_t inode_of(const std::string& path) {
@@ -119,6 +120,11 @@ xdp::Outcome<void> Attachment::open_queues(Queues& handed_over, std::uint32_t fr
     config.ifindex = link_.ifindex;
     config.queue = q;
     config.umem.frames = frames;
+    if (q != 0) {
+      // Only the first queue's socket sends; the others need what their fill ring holds.
+      config.rings.tx = config.rings.completion = kIdleRing;
+      config.umem.frames = std::min(frames, config.rings.fill + kIdleRing);
+    }
     const std::uint32_t chunk = xdp::chunk_size_for_mtu(link_.mtu);
     config.umem.chunk_size = chunk != 0 ? chunk : 4096;
     auto socket = xdp::Socket::create(config);
@@ -234,7 +240,13 @@ Attachment::News Attachment::listen_to_kernel(const std::function<std::string(co
     news.addresses = true;
   }
   for (const Neighbour& n : changes.neighbours) next_hops_.on_neighbour(n, *stack_, now);
-  if (changes.routes || changes.overrun) next_hops_.flush(*stack_, now);
+  // A routing daemon at work announces many changes: they are heeded together.
+  routes_changed_ = routes_changed_ || changes.routes || changes.overrun;
+  if (routes_changed_ && now >= next_flush_) {
+    routes_changed_ = false;
+    next_flush_ = now + kFlushPause;
+    next_hops_.flush(*stack_, now);
+  }
   if (firewall_watch_.changed()) news.firewall = judge_firewall();
   engine_socket_.serve(answer, now);
   return news;
@@ -260,9 +272,12 @@ void Attachment::read_addresses_again() {
   (void)instance_.maps().set_local_addresses(addresses_);
 }
 
+bool Attachment::bypasses_firewall() const { return (xdp::load(config().flags) & WEIR_CONFIG_BYPASS_FIREWALL) != 0; }
+
 bool Attachment::judge_firewall() {
   std::string line;
-  if ((xdp::load(config().flags) & WEIR_CONFIG_BYPASS_FIREWALL) == 0) {
+  bypassed_ = bypasses_firewall();
+  if (!bypassed_) {
     const control::FirewallReport report = control::inspect_firewall(link_.name);
     switch (report.state) {
       case control::FirewallReport::State::open:
@@ -330,9 +345,8 @@ void Attachment::once_a_second(News& news, Instant now) {
   if (drained_) {
     if (auto lock = control::Lock::acquire(Duration{})) (void)control::reap_drained(instance_.maps(), now);
   }
-  // Legacy iptables and --bypass-firewall give no notice.
-  const bool bypass = (xdp::load(config().flags) & WEIR_CONFIG_BYPASS_FIREWALL) != 0;
-  if (now >= next_firewall_look_ || (bypass && !firewall_line_.empty())) {
+  // Legacy iptables and a change of --bypass-firewall give no notice.
+  if (now >= next_firewall_look_ || bypasses_firewall() != bypassed_) {
     next_firewall_look_ = now + kFirewallLook;
     news.firewall = judge_firewall();
   }

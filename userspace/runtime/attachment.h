@@ -105,6 +105,7 @@ class Attachment {
   std::uint16_t stack_mtu() const;
   void read_addresses_again();
   void on_link(const Link& link, Instant now);
+  bool bypasses_firewall() const;
   bool judge_firewall();
   std::string program_gone();
   void mark_ports(const std::set<std::uint16_t>& ports, Instant now);
@@ -115,6 +116,7 @@ class Attachment {
   static constexpr Duration kSecond = Duration::seconds(1);
   static constexpr Duration kKernelLook = Duration::milliseconds(1);
   static constexpr Duration kStallPause = Duration::microseconds(200);
+  static constexpr Duration kFlushPause = Duration::milliseconds(100);
   static constexpr Duration kFirewallLook = Duration::seconds(10);
 
   control::Instance instance_;
@@ -139,8 +141,11 @@ class Attachment {
   bool drained_ = false;  // an entry waits to be reaped
   bool stalled_ = false;
   bool more_to_send_ = false;
+  bool bypassed_ = false;
+  bool routes_changed_ = false;
   bool interface_gone_ = false;
   Instant next_tick_;
+  Instant next_flush_;
   Instant next_second_;
   Instant next_kernel_look_;
   Instant next_firewall_look_;

@@ -21,6 +21,8 @@ std::size_t Queue::receive(stack::Stack& stack, Amount amount, bool discard_syn,
     total += n;
     if (n < kBatch) break;
   }
+  // A caller that spins does not pass by epoll, which would do it.
+  if (socket_.rx_needs_wakeup()) socket_.wake_rx();
   return total;
 }
 
