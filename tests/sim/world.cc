@@ -123,10 +123,13 @@ void World::part_the_forsaken() {
     if (pair.client == nullptr) continue;
     bool client_done = pair.client->done();
     bool server_done = pair.server == nullptr || pair.server->done();
-    if (client_done == server_done) continue;
-    if (pair.left_alone == Instant::never()) pair.left_alone = now_;
     bool reset = pair.client->aborted() || (pair.server != nullptr && pair.server->aborted());
-    if (!reset || now_ - pair.left_alone < kPatience) continue;
+    if (client_done == server_done || !reset) {
+      pair.left_alone = Instant::never();
+      continue;
+    }
+    if (pair.left_alone == Instant::never()) pair.left_alone = now_;
+    if (now_ - pair.left_alone < kPatience) continue;
     (client_done ? *pair.server : *pair.client).give_up(now_);
   }
 }
@@ -144,7 +147,7 @@ Instant World::next() const {
     if (!pair.started) at = std::min(at, pair.starts);
     if (pair.client != nullptr) at = std::min(at, pair.client->alarm());
     if (pair.server != nullptr) at = std::min(at, pair.server->alarm());
-    if (pair.left_alone != Instant::never() && talking()) at = std::min(at, pair.left_alone + kPatience);
+    if (pair.left_alone != Instant::never()) at = std::min(at, pair.left_alone + kPatience);
   }
   return at;
 }

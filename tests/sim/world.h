@@ -56,7 +56,7 @@ class World {
     std::unique_ptr<Session> client;
     std::unique_ptr<Session> server;
     Instant starts;
-    Instant left_alone = Instant::never();  // since when one of the two has had no peer
+    Instant left_alone = Instant::never();  // since when one of the two has waited for one that has reset
     bool started = false;
   };
 
