@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "engines.h"
 
-#include <cerrno>
-#include <csignal>
-
 namespace weir::cli {
 
 EngineView view(const control::QueueStatus& queue) {
   if (queue.engine == control::EngineState::absent) return {false, false, false, "absent"};
-  // An engine writes its heartbeat at least every 250 ms. One that is late, and whose process does not exist, was
-  // killed; a killed one's last beat would pass for alive until a second is over.
-  constexpr Duration kLate = Duration::milliseconds(400);
-  const bool gone = queue.heartbeat_age > kLate &&
-                    (queue.pid == 0 || (kill(static_cast<pid_t>(queue.pid), 0) != 0 && errno == ESRCH));
-  if (gone) return {false, false, true, "dead"};
+  // A killed one's last beat would pass for alive until a second is over.
+  if (control::engine_dead(queue.heartbeat_age, queue.pid)) return {false, false, true, "dead"};
   return {true, queue.engine == control::EngineState::alive, false, control::engine_state_name(queue.engine)};
 }
 

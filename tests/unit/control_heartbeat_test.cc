@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "weir/control/heartbeat.h"
 
@@ -25,6 +26,15 @@ TEST(EngineState, FollowsTheThresholdsOfTheAbi) {
 TEST(EngineState, ABeatFromTheFutureIsAlive) {
   // The reader took its time before the engine wrote.
   EXPECT_EQ(after(-Duration::milliseconds(5)), EngineState::alive);
+}
+
+TEST(EngineDead, OnlyALateOneWithoutAProcess) {
+  // Beyond PID_MAX_LIMIT, which no kernel hands out.
+  constexpr std::uint32_t kNobody = 5'000'000;
+  const auto self = static_cast<std::uint32_t>(getpid());
+  EXPECT_FALSE(engine_dead(Duration::milliseconds(250), kNobody));
+  EXPECT_TRUE(engine_dead(Duration::milliseconds(401), kNobody));
+  EXPECT_FALSE(engine_dead(Duration::seconds(3600), self));
 }
 
 }  // namespace

@@ -309,6 +309,8 @@ class Commands(unittest.TestCase):
         self.assertFalse(self.json("steer", "list")["steer"][0]["listening"])
         self.assertRegex(self.text("status"), rf"-> .*pid {child.pid}\) is gone.*start it again")
         self.assertIn("no engine runs", self.server.weir("sockets", check=False).stderr)
+        # Nobody is left to be waited for, or to have connections.
+        self.assertEqual(self.text("detach", "veth0"), "veth0: detached\n")
 
     def test_run_hands_over_what_it_saw_of_the_firewall(self):
         lab.need("nft", "curl")

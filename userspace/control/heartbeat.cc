@@ -23,6 +23,17 @@ const char* engine_state_name(EngineState s) {
   return "?";
 }
 
+namespace {
+
+Duration age_of(const weir_heartbeat& heartbeat, Instant now) {
+  const auto beat = Instant::from_ns(static_cast<std::int64_t>(xdp::load(heartbeat.monotonic_ns)));
+  return now > beat ? now - beat : Duration();
+}
+
+bool no_process(std::uint32_t pid) { return pid == 0 || (kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH); }
+
+}  // namespace
+
 EngineState engine_state(const weir_heartbeat& heartbeat, Instant now) {
   const std::uint64_t beat = xdp::load(heartbeat.monotonic_ns);
   if (beat == 0) return EngineState::absent;
@@ -32,11 +43,16 @@ EngineState engine_state(const weir_heartbeat& heartbeat, Instant now) {
   return age <= WEIR_FLOW_STALE_NS ? EngineState::silent : EngineState::stopped;
 }
 
+bool engine_dead(Duration age, std::uint32_t pid) {
+  constexpr Duration kLate = Duration::milliseconds(400);
+  return age > kLate && no_process(pid);
+}
+
 bool any_engine(const xdp::Maps& maps, Instant now) {
   const auto beats = maps.heartbeats();
   return std::any_of(beats.begin(), beats.end(), [&](const weir_heartbeat& h) {
     const EngineState s = engine_state(h, now);
-    return s == EngineState::alive || s == EngineState::silent;
+    return (s == EngineState::alive || s == EngineState::silent) && !engine_dead(age_of(h, now), xdp::load(h.pid));
   });
 }
 
@@ -46,8 +62,7 @@ bool engines_gone(const xdp::Maps& maps, Instant now) {
     const EngineState s = engine_state(h, now);
     if (s == EngineState::absent) return true;
     if (s != EngineState::stopped) return false;
-    const auto pid = static_cast<pid_t>(xdp::load(h.pid));
-    return pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH);
+    return no_process(xdp::load(h.pid));
   });
 }
 

@@ -21,7 +21,11 @@ const char* engine_state_name(EngineState s);
 
 EngineState engine_state(const weir_heartbeat& heartbeat, Instant now);
 
-// Some queue's engine is alive or silent: its flows count as live.
+// It was killed: its heartbeat, which is due every 250 ms, is late by `age`, and its process does not exist. (One in
+// another pid namespace whose number is free here looks the same, should it be that late.)
+bool engine_dead(Duration age, std::uint32_t pid);
+
+// Some queue's engine is alive or silent, and not dead: its flows count as live.
 bool any_engine(const xdp::Maps& maps, Instant now);
 
 // No engine can come back: every heartbeat is zero, or old and its process gone. A process in another pid namespace

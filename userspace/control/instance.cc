@@ -211,10 +211,12 @@ bool wait_for_engines(const xdp::Maps& maps, Duration patience) {
     if (monotonic_now() >= until) return false;
     std::this_thread::sleep_for(kPause);
   }
-  // A stopped engine still has its sockets.
+  // A stopped engine still has its sockets; a dead one has none.
   const auto beats = maps.heartbeats();
-  return std::all_of(beats.begin(), beats.end(),
-                     [](const weir_heartbeat& h) { return xdp::load(h.monotonic_ns) == 0; });
+  return std::all_of(beats.begin(), beats.end(), [](const weir_heartbeat& h) {
+    const Duration age = monotonic_now() - Instant::from_ns(static_cast<std::int64_t>(xdp::load(h.monotonic_ns)));
+    return xdp::load(h.monotonic_ns) == 0 || engine_dead(age, xdp::load(h.pid));
+  });
 }
 
 Outcome<DetachReport> detach_live(const DetachOptions& options, const std::string& directory, std::uint64_t cookie,
