@@ -133,6 +133,14 @@ TEST(TcpData, AcksAreDelayedButNotPastTheSecondFullSegment) {
   EXPECT_EQ(p.read(), 3u * 1'460);
 }
 
+TEST(TcpData, TwoSegmentsInOneAreAckedAtOnce) {
+  Peer p(plain());
+  p.connected();
+  spend_quick_acks(p);
+  p.in(text(17, 2'920));
+  p.out(". 1:1(0) ack 2937");
+}
+
 TEST(TcpData, ADelayedAckRidesOnText) {
   Peer p(plain());
   p.connected();

@@ -324,7 +324,9 @@ weir_reason Connection::on_text(const Segment& seg, Instant now) {
 // FIN, otherwise after a while.
 void Connection::owe_ack_of_text(const Receiver::Received& received, Instant now) {
   auto owed = static_cast<std::uint32_t>(rcv_.nxt - rcv_.last_ack);
-  if (received.fin || received.filled || !rcv_.gaps.empty() || owed >= 2u * receive_mss_) {
+  // What a link or a peer has glued together counts as the segments that it was.
+  std::uint32_t full_segment = std::min(receive_mss_, birth_.mss);
+  if (received.fin || received.filled || !rcv_.gaps.empty() || owed >= 2 * full_segment) {
     ack_ = AckDebt::now;
   } else if (quick_acks_ > 0) {
     --quick_acks_;
