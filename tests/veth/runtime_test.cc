@@ -20,6 +20,7 @@
 #include "weir/runtime/neighbours.h"
 #include "weir/runtime/shadow_listener.h"
 #include "weir/runtime/socket_address.h"
+#include "weir/xdp/program.h"
 
 namespace weir::testing {
 namespace {
@@ -99,13 +100,16 @@ TEST_F(RuntimeTest, MovesToTheKernelAndBackAsWeirIsDetachedAndAttached) {
   ASSERT_EQ(server.by_engine(), 1);
 
   // detach waits for the engine, so it needs another thread; a thread has a network namespace of its own.
+  std::optional<control::DetachReport> report;
   std::thread tool([&] {
     auto there = pair_->server.inside();
-    detach_here();
+    report = detach_here();
   });
   EXPECT_TRUE(run_until(engine, {&server, before.get()},
                         [&] { return !engine.attached() && server.lost() == 1 && before->error() != 0; }));
   tool.join();
+  EXPECT_FALSE(report->engine_unresponsive);
+  EXPECT_EQ(report->flows_reset, 1u);
   EXPECT_EQ(before->error(), ECONNRESET);
   EXPECT_NE(engine.why_detached(), "");
 
@@ -196,6 +200,16 @@ TEST_F(RuntimeTest, ServesBesideAFirewallThatTheOperatorBypasses) {
 }
 
 // The other way round: a kernel's echo server in the peer's namespace, and connections out of the engine.
+std::optional<stack::ConnectionId> connect_by_engine(Engine& engine, const Endpoint& local, const Endpoint& remote) {
+  // While a tool of another test holds the lock, no port can be reserved, and a kernel socket would be the answer.
+  const Instant give_up = Engine::now() + Duration::seconds(10);
+  while (Engine::now() < give_up) {
+    auto plan = engine.connect(local, remote);
+    if (!plan || plan->connection) return plan ? plan->connection : std::nullopt;
+  }
+  return std::nullopt;
+}
+
 class KernelEcho : public Party {
  public:
   explicit KernelEcho(std::uint16_t port) {
@@ -241,10 +255,9 @@ TEST_F(RuntimeTest, ConnectsOutThroughThePoolOfPorts) {
   }
   std::vector<stack::ConnectionId> ids;
   for (const char* to : {"10.77.0.2", "fd77::2", "10.77.0.2"}) {
-    auto plan = engine.connect({}, {IpAddress::parse(to).value(), kPeerPort});
-    ASSERT_TRUE(plan) << plan.error().message;
-    ASSERT_TRUE(plan->connection) << to;
-    ids.push_back(*plan->connection);
+    auto id = connect_by_engine(engine, {}, {IpAddress::parse(to).value(), kPeerPort});
+    ASSERT_TRUE(id) << to;
+    ids.push_back(*id);
   }
   stack::Stack& stack = *engine.stack();
   // The first two go to different peers and share a port; the third needs another.
@@ -274,10 +287,10 @@ TEST_F(RuntimeTest, ReservedPortsAreNobodyElsesAndGoWithTheEngine) {
   };
   {
     Engine engine(on_veth());
-    auto plan = engine.connect({}, {IpAddress::v4(10, 77, 0, 2), kPeerPort});
-    ASSERT_TRUE(plan && plan->connection);
+    auto id = connect_by_engine(engine, {}, {IpAddress::v4(10, 77, 0, 2), kPeerPort});
+    ASSERT_TRUE(id);
     EXPECT_EQ(reserved(), 1);
-    const std::uint16_t port = engine.stack()->local_endpoint(*plan->connection).port;
+    const std::uint16_t port = engine.stack()->local_endpoint(*id).port;
     auto taken = engine.listen({IpAddress(), port}, {});
     ASSERT_FALSE(taken);
     EXPECT_EQ(taken.error().code, EADDRINUSE);
@@ -295,21 +308,22 @@ TEST_F(RuntimeTest, UsesKernelSocketsForThisHostAndForOtherRoutes) {
     ASSERT_TRUE(plan) << to;
     EXPECT_FALSE(plan->connection) << to;
   }
+  auto elsewhere = engine.connect({IpAddress::v4(10, 77, 0, 1), 0}, {IpAddress::v4(10, 78, 0, 9), kPeerPort});
+  EXPECT_TRUE(elsewhere && !elsewhere->connection);
   pair_->server.run("ip route add default via 10.77.0.2");
-  auto routed = engine.connect({}, {IpAddress::v4(8, 8, 8, 8), kPeerPort});
-  EXPECT_TRUE(routed && routed->connection);
+  EXPECT_TRUE(connect_by_engine(engine, {}, {IpAddress::v4(8, 8, 8, 8), kPeerPort}));
 }
 
 TEST_F(RuntimeTest, AConnectionToNobodyFailsAsTheKernelFindsOut) {
   attach_here();
   Engine engine(on_veth());
-  auto plan = engine.connect({}, {IpAddress::v4(10, 77, 0, 99), kPeerPort});
-  ASSERT_TRUE(plan && plan->connection);
+  auto id = connect_by_engine(engine, {}, {IpAddress::v4(10, 77, 0, 99), kPeerPort});
+  ASSERT_TRUE(id);
   bool failed = false;
   auto seen = [&](const EngineEvent& e) { failed = failed || (e.readiness & tcp::kFailed) != 0; };
   EXPECT_TRUE(run_until(
       engine, {}, [&] { return failed; }, seen));
-  EXPECT_EQ(engine.stack()->error(*plan->connection), tcp::Errc::host_unreachable);
+  EXPECT_EQ(engine.stack()->error(*id), tcp::Errc::host_unreachable);
 }
 
 TEST_F(RuntimeTest, FollowsAddressesLive) {
@@ -425,42 +439,99 @@ TEST_F(RuntimeTest, ANeighbourIsResolvedWithoutPrivilegesToo) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
-TEST_F(RuntimeTest, AForkedChildNeitherHoldsTheQueuesNorTheListener) {
+// A child that does nothing, and one that destroys its copy: neither may touch what the parent has.
+class ForkTest : public RuntimeTest, public ::testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(TheChild, ForkTest, ::testing::Bool(),
+                         [](const auto& child) { return child.param ? "DestroysItsCopy" : "DoesNothing"; });
+
+TEST_P(ForkTest, AForkedChildNeitherHoldsTheQueuesNorTheListener) {
   attach_here();
   steer_here(kPort);
+  // One pipe says that the child runs, the other, by its end, that it may go.
+  int running[2];
   int release[2];
+  ASSERT_EQ(::pipe2(running, O_CLOEXEC), 0);
   ASSERT_EQ(::pipe2(release, O_CLOEXEC), 0);
   pid_t child = 0;
+  char byte = 0;
   {
     auto engine = std::make_unique<Engine>(on_veth());
     ASSERT_TRUE(engine->attached());
     EchoServer server(*engine, kAny);
     child = ::fork();
     if (child == 0) {
-      // It may even destroy its copy: nothing shared is touched.
-      engine.reset();
-      char byte = 0;
+      if (GetParam()) engine.reset();
       ::close(release[1]);
-      const ssize_t n = ::read(release[0], &byte, 1);
-      ::_exit(n == 0 ? 0 : 1);
+      if (::write(running[1], &byte, 1) != 1) ::_exit(1);
+      ::_exit(::read(release[0], &byte, 1) == 0 ? 0 : 2);
     }
     ::close(release[0]);
     // The parent goes on with the child alive ...
     auto c = client("10.77.0.1", kPort, 1000);
     EXPECT_TRUE(run_until(*engine, {&server, c.get()}, [&] { return c->done(); }));
     EXPECT_EQ(server.by_engine(), 1);
+    ASSERT_EQ(::read(running[0], &byte, 1), 1);
   }
   // ... and so does its successor.
   {
     Engine engine(on_veth());
     EchoServer server(engine, kAny);
+    EXPECT_TRUE(run_until(engine, {&server}, [&] { return engine.attached(); }));
     auto c = client("10.77.0.1", kPort, 1000);
-    EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return engine.attached() && c->done(); }));
+    EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+    EXPECT_EQ(server.by_engine(), 1);
   }
+  ::close(running[0]);
+  ::close(running[1]);
   ::close(release[1]);
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
+}
+
+TEST_F(RuntimeTest, NoticesThatWeirWasDetachedAndAttachedBehindItsBack) {
+  attach_here();
+  steer_here(kPort);
+  Engine engine(on_veth());
+  EchoServer server(engine, kAny);
+  auto c = client("10.77.0.1", kPort, 1000);
+  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  ASSERT_TRUE(xdp::unpin_all(instance_here().directory()));
+  attach_here();
+  steer_here(kPort);
+  EXPECT_TRUE(run_until(engine, {&server}, [&] { return server.lost() == 1 && engine.attached(); }));
+  auto again = client("10.77.0.1", kPort, 1000);
+  EXPECT_TRUE(run_until(engine, {&server, again.get()}, [&] { return again->done(); }));
+  EXPECT_EQ(server.by_engine(), 2);
+}
+
+TEST_F(RuntimeTest, ClearsWhatADeadPredecessorLeft) {
+  attach_here();
+  steer_here(kPort);
+  auto instance = instance_here();
+  weir_steer& entry = instance.maps().steer()[instance.maps().find_steer(IPPROTO_TCP, kPort).value()];
+  const pid_t dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(dead, nullptr, 0), dead);
+  xdp::store(entry.listeners, weir_u64{1});
+  xdp::store(entry.flows, weir_u32{7});
+  {
+    auto lock = control::Lock::acquire();
+    ASSERT_TRUE(lock);
+    ASSERT_TRUE(control::steer_add(instance.maps(), {control::Protocol::tcp, 40'000}, control::Absent::pass,
+                                   control::Purpose::reserve, control::monotonic_now()));
+  }
+  weir_heartbeat& beat = instance.maps().heartbeats()[0];
+  xdp::store(beat.pid, static_cast<weir_u32>(dead));
+  xdp::store(beat.monotonic_ns, static_cast<weir_u64>(Engine::now().ns()));
+
+  Engine engine(on_veth());
+  EXPECT_TRUE(engine.attached()) << engine.why_detached();
+  EXPECT_EQ(xdp::load(entry.listeners), 0u);
+  EXPECT_EQ(xdp::load(entry.flows), 0u);
+  EXPECT_EQ(xdp::load(beat.pid), static_cast<weir_u32>(::getpid()));
+  // At once where the lock was free, else a second later.
+  EXPECT_TRUE(run_until(engine, {}, [&] { return !instance.maps().find_steer(IPPROTO_TCP, 40'000); }));
 }
 
 TEST_F(RuntimeTest, DiscardsSynsThatWereQueuedWhileItSlept) {

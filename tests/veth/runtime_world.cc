@@ -198,11 +198,11 @@ void attach_here(bool bypass_firewall) {
   must(control::attach(options));
 }
 
-void detach_here(bool force) {
+control::DetachReport detach_here() {
   control::DetachOptions options;
   options.interface = "veth0";
-  options.force = force;
-  must(control::detach(options));
+  options.force = true;
+  return must(control::detach(options));
 }
 
 control::Instance instance_here() { return must(control::Instance::open("veth0")); }

@@ -97,7 +97,7 @@ bool run_until(runtime::Engine& engine, const std::vector<Party*>& parties, cons
 
 // Attaches weir to veth0 of the calling thread's namespace; throws with the reason.
 void attach_here(bool bypass_firewall = false);
-void detach_here(bool force = true);
+control::DetachReport detach_here();
 void steer_here(std::uint16_t port);
 control::Instance instance_here();
 

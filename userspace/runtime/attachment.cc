@@ -445,7 +445,7 @@ void Attachment::leave(Leave how, Instant now) {
       send(now);
     }
     // A tool that detaches holds the lock and waits for us; the maps go with it.
-    if (how == Leave::in_good_order) ports_->withdraw(Duration::milliseconds(200));
+    if (how == Leave::in_good_order) ports_->withdraw(Duration::seconds(1));
   }
   const auto counters = instance_.maps().engine_counters();
   for (std::size_t q = 0; q < queues_.size(); ++q) queues_[q]->fold_statistics(counters[q]);

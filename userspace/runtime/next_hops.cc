@@ -10,7 +10,7 @@ std::optional<Route> NextHops::route_by_us(const IpAddress& source, const IpAddr
   RouteQuery query{source, destination, interface_.vrf};
   if (destination.is_v6() && destination.is_link_local()) query.oif = interface_.ifindex;
   auto route = find_route(requests_, query);
-  if (!route || route->local || !route->unicast || route->oif != interface_.ifindex) return std::nullopt;
+  if (!route || !route->unicast || route->oif != interface_.ifindex) return std::nullopt;
   return *route;
 }
 

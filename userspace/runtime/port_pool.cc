@@ -42,7 +42,7 @@ xdp::Outcome<std::uint16_t> PortPool::reserve(std::uint16_t port, Instant now) {
 
 xdp::Outcome<std::uint16_t> PortPool::add(std::uint16_t wanted, Instant now) {
   if (ports_.size() >= kMaxPorts) return xdp::fail("all local ports of the pool are in use", ENOSPC);
-  auto lock = control::Lock::acquire(Duration{});
+  auto lock = control::Lock::acquire(kLockPatience);
   if (!lock) return Err(lock.error());
   auto socket = bind_port(wanted);
   if (!socket) return Err(socket.error());

@@ -18,9 +18,9 @@ class PortPool {
   // Both must outlive this.
   PortPool(const xdp::Maps& maps, Steering& steering) : maps_(maps), steering_(steering) {}
 
-  // A port to try: the n-th of the pool for n = 0, 1, ..., which grows by one where n is its size. Errors: EAGAIN where
-  // a tool holds the lock of the maps, ENOSPC where the pool or the steering table is full, EPERM without the right to
-  // write the maps.
+  // A port to try: the n-th of the pool for n = 0, 1, ..., which grows by one where n is its size. Errors: EWOULDBLOCK
+  // where a tool holds the lock of the maps, ENOSPC where the pool or the steering table is full, EPERM without the
+  // right to write the maps.
   xdp::Outcome<std::uint16_t> port(std::size_t n, Instant now);
   // That very port. EADDRINUSE where somebody has it.
   xdp::Outcome<std::uint16_t> reserve(std::uint16_t port, Instant now);
@@ -40,7 +40,8 @@ class PortPool {
   };
   xdp::Outcome<std::uint16_t> add(std::uint16_t wanted, Instant now);
 
-  static constexpr std::size_t kMaxPorts = 256;  // a quarter of the steering table
+  static constexpr std::size_t kMaxPorts = 256;                           // a quarter of the steering table
+  static constexpr Duration kLockPatience = Duration::milliseconds(100);  // an attach holds it for some 40
   static constexpr std::size_t kReapAtOnce = 4;
 
   const xdp::Maps& maps_;

@@ -25,7 +25,6 @@ void read_route(const NetlinkMessage& message, Route& route) {
   auto head = message.fixed<rtmsg>();
   if (!head) return;
   ConstBytes attributes = message.attributes(sizeof(rtmsg));
-  route.local = head->rtm_type == RTN_LOCAL;
   route.unicast = head->rtm_type == RTN_UNICAST;
   route.oif = attribute_as<std::uint32_t>(find_attribute(attributes, RTA_OIF)).value_or(0);
   route.source = address_of(find_attribute(attributes, RTA_PREFSRC));

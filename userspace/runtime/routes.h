@@ -17,8 +17,7 @@ struct RouteQuery {
 };
 
 struct Route {
-  bool local = false;  // delivered to this host itself
-  bool unicast = false;
+  bool unicast = false;  // by a link to somebody else: neither to this host itself, nor refused
   std::uint32_t oif = 0;
   IpAddress next_hop;     // the gateway, of either family (RFC 8950), or the destination where it is on the link
   IpAddress source;       // unspecified where the kernel names none
