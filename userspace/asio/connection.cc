@@ -91,6 +91,11 @@ bool Connection::failed() const {
   return stack == nullptr || stack->error(id_) != ::weir::tcp::Errc::none;
 }
 
+bool Connection::connected() const {
+  const auto done = try_connect();
+  return done && !*done;
+}
+
 void Connection::cancel() {
   fail_all(readers_, net::error::operation_aborted);
   fail_all(writers_, net::error::operation_aborted);

@@ -49,6 +49,8 @@ class Connection {
   bool readable() const;
   bool writable() const;
   bool failed() const;
+  // Established once, and not failed since.
+  bool connected() const;
   void cancel();
   error_code shutdown(net::socket_base::shutdown_type what);
   error_code set_no_delay(bool on);

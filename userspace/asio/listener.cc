@@ -19,6 +19,8 @@ std::shared_ptr<Listener> Listener::open(std::shared_ptr<Core> core, const Endpo
   if (!id) throw boost::system::system_error(to_error_code(id.error()), id.error().message);
   auto listener = std::make_shared<Listener>(core, *id);
   core->add(*listener);
+  // Peers are answered from now on, whether or not anybody accepts yet: as by a kernel's listener.
+  core->start();
   return listener;
 }
 

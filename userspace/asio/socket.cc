@@ -64,8 +64,9 @@ std::optional<::weir::tcp::Info> socket::info() const {
 }
 
 error_code socket::open_towards(const endpoint_type& peer) {
-  if (kernel() != nullptr) return {};  // the kernel knows best whether it may connect again
-  if (connection() != nullptr && !connection()->failed()) return net::error::already_connected;
+  error_code error;
+  if (connection() != nullptr && connection()->connected()) return net::error::already_connected;
+  if (kernel() != nullptr && (kernel()->remote_endpoint(error), !error)) return net::error::already_connected;
   backing_ = std::monostate();
   auto* engine = core_->engine();
   if (engine == nullptr) return net::error::bad_descriptor;
@@ -76,7 +77,6 @@ error_code socket::open_towards(const endpoint_type& peer) {
     backing_ = std::make_unique<detail::Connection>(core_, *plan->connection);
     return {};
   }
-  error_code error;
   ByKernel kernel(executor_);
   kernel.open(peer.protocol(), error);
   if (!error) backing_ = std::move(kernel);

@@ -84,7 +84,8 @@ class socket : public net::socket_base {
   void get_option(Option& option, error_code& error) const;
 
   // Opens and connects, through the engine where the route leaves by its interface, else by a kernel socket. Completes
-  // with void(error_code). After an error the socket may connect again. A cancelled attempt goes on until close().
+  // with void(error_code). The socket may connect again unless it is connected (already_connected); an attempt that is
+  // still under way, cancelled or not, is given up by the next one and by close().
   template <BOOST_ASIO_COMPLETION_TOKEN_FOR(void(error_code)) Token>
   auto async_connect(const endpoint_type& peer, Token&& token) {
     return net::async_initiate<Token, void(error_code)>(Initiate{{this}}, token, endpoint_type(peer));

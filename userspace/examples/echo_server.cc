@@ -53,9 +53,7 @@ int main(int argc, char** argv) try {
   weir::asio::engine engine(context, options);
   tcp::acceptor acceptor(engine, {net::ip::tcp::v6(), port});
   std::cout << "weir-echo: listening on " << acceptor.local_endpoint() << ", "
-            << (engine.attached() ? "by the engine of " + engine.interface()
-                                  : "by the kernel alone: " + engine.why_detached())
-            << std::endl;
+            << (engine.attached() ? "by weir's engine on " + engine.interface() : "by the kernel") << std::endl;
   net::signal_set signals(context, SIGINT, SIGTERM);
   signals.async_wait([&](auto, int) { context.stop(); });
   net::co_spawn(context, accept(acceptor), net::detached);

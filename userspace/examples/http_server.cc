@@ -42,11 +42,8 @@ class Server {
   std::string says() const {
     std::ostringstream line;
     line << "weir-http: listening on " << (tls_ ? "https://" : "http://") << acceptor_.local_endpoint() << ", ";
-    if (engine_.attached()) {
-      line << "by weir's engine on " << engine_.interface();
-    } else {
-      line << "by the kernel alone: " << engine_.why_detached();
-    }
+    // Why it is the kernel alone, the engine has said itself.
+    line << (engine_.attached() ? "by weir's engine on " + engine_.interface() : "by the kernel");
     return line.str();
   }
 
