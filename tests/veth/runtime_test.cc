@@ -149,6 +149,9 @@ TEST_F(RuntimeTest, LeavesConnectionsThatTheKernelHadBeforeThePortWasSteered) {
   EXPECT_EQ(old->error(), 0);
   EXPECT_EQ(server.by_engine(), 1);
   EXPECT_EQ(xdp::load(entry.flows), 1u);
+  // It is asked twice and more in this time, and still has that connection.
+  const Instant asked = Engine::now() + Duration::milliseconds(2500);
+  EXPECT_TRUE(run_until(engine, {&server, old.get(), fresh.get()}, [&] { return Engine::now() >= asked; }));
   EXPECT_NE(xdp::load(entry.syns_to_kernel), xdp::load(entry.kernel_clear));
 
   // Once the kernel has no connection left there, XDP is told to stop looking. The client closes last, so that neither
