@@ -26,11 +26,13 @@ net::steady_timer after(net::io_context& context, std::chrono::steady_clock::dur
   return net::steady_timer(context, wait);
 }
 
-// Writes until the other side's window and our buffer are full, so that the next write has to wait.
+// Writes until the other side's window and our buffer are full, so that the next write has to wait. A kernel peer finds
+// more room when it is first probed (it collapses its queue), so a second without progress is awaited: some three
+// probes.
 net::awaitable<void> fill(tcp::socket& socket) {
   const auto block = pattern(64 * 1024);
   for (;;) {
-    auto timer = after(socket.get_executor().context(), std::chrono::milliseconds(200));
+    auto timer = after(socket.get_executor().context(), std::chrono::milliseconds(1000));
     const auto won = co_await (socket.async_write_some(net::buffer(block), kAwait) || timer.async_wait(kAwait));
     if (won.index() == 1) co_return;
   }
