@@ -8,7 +8,6 @@ namespace {
 using test::Packet;
 using test::Peer;
 using test::plain;
-using test::Scene;
 
 // RFC 9293 3.6, figure 12
 TEST(TcpClose, ActiveClose) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Loss and congestion: RFC 6298, RFC 5681, RFC 6582, RFC 3042, RFC 3465, RFC 6928.
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -178,10 +179,11 @@ TEST(TcpLoss, WhatIsNoDuplicateAckDoesNotCount) {
   p.connected();
   fill(p, 10);
   for (int i = 0; i < 10; ++i) {
-    std::string at = std::to_string(1 + i);
-    std::string window = " ack 1 win " + std::to_string(60'000 - i);
-    p.in(". " + at + ":" + at + "(0)" + window);                      // a window update
-    p.in("P. " + at + ":" + std::to_string(2 + i) + "(1)" + window);  // text
+    char words[80];
+    std::snprintf(words, sizeof words, ". %d:%d(0) ack 1 win %d", 1 + i, 1 + i, 60'000 - i);
+    p.in(words);  // a window update
+    std::snprintf(words, sizeof words, "P. %d:%d(1) ack 1 win %d", 1 + i, 2 + i, 60'000 - i);
+    p.in(words);  // text
     for (const Packet& packet : p.take()) EXPECT_EQ(packet.length, 0u);
   }
   p.in(". 11:11(0) ack 10001");

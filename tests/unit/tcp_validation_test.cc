@@ -7,7 +7,6 @@
 namespace weir::tcp {
 namespace {
 
-using test::Packet;
 using test::Peer;
 using test::plain;
 using test::Scene;
