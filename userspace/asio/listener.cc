@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <utility>
@@ -19,8 +20,9 @@ std::shared_ptr<Listener> Listener::open(std::shared_ptr<Core> core, const Endpo
   if (!id) throw boost::system::system_error(to_error_code(id.error()), id.error().message);
   auto listener = std::make_shared<Listener>(core, *id);
   core->add(*listener);
-  // Peers are answered from now on, whether or not anybody accepts yet: as by a kernel's listener.
-  core->start();
+  // Peers are answered from now on, whether or not anybody accepts yet: as by a kernel's listener. Posted, for the pump
+  // is only started from within a handler.
+  net::post(core->context(), [core] { core->start(); });
   return listener;
 }
 
