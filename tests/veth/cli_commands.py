@@ -224,7 +224,11 @@ class Commands(unittest.TestCase):
                 peer.sendall((json.dumps(answer) + "\n").encode())
                 peer.close()
         if answer is not None:
-            threading.Thread(target=serve, daemon=True).start()
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            # The thread ends before the number of its descriptor may be another listener's (cleanups run last first).
+            self.addCleanup(thread.join)
+            self.addCleanup(listener.shutdown, socket.SHUT_RDWR)
         return asked
 
     def test_sockets(self):
