@@ -22,8 +22,17 @@ struct Globals {
   bool version = false;
 };
 
+// One line, whatever words it quotes: a name may hold line ends, or what a terminal obeys.
+void print_error(std::string_view message) {
+  std::string line(message);
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  fmt::print(stderr, "weir: {}\n", line);
+}
+
 int usage_error(std::string_view message) {
-  fmt::print(stderr, "weir: {}\n", message);
+  print_error(message);
   return kUsage;
 }
 
@@ -95,7 +104,7 @@ int run_command(const Command& command, const std::vector<std::string>& words, c
   if (!globals.netns.empty()) {
     auto entered = control::NetnsScope::enter(globals.netns);
     if (!entered) {
-      fmt::print(stderr, "weir: {}\n", entered.error().message);
+      print_error(entered.error().message);
       return kFailed;
     }
     scope.emplace(std::move(*entered));
@@ -104,7 +113,7 @@ int run_command(const Command& command, const std::vector<std::string>& words, c
   const Outcome<int> done = command.run(context);
   const bool written = finish_output();
   if (!done) {
-    fmt::print(stderr, "weir: {}\n", done.error().message);
+    print_error(done.error().message);
     return kFailed;
   }
   return written ? *done : kFailed;
