@@ -16,8 +16,9 @@
 namespace weir::asio::detail {
 
 namespace {
-// Closed connections looked at in a turn; there are at least four turns a second, and many more under load.
-constexpr std::size_t kLingeringPerTurn = 8;
+// Closed connections looked at in a turn that moved frames; a turn with nothing to do looks at all of them, or a loop
+// that waits for them alone would wait for a few at each of its four turns a second.
+constexpr std::size_t kLingeringPerTurn = 64;
 }  // namespace
 
 Core::Core(net::io_context& context, runtime::EngineOptions options, const PumpOptions& pump)
@@ -77,7 +78,7 @@ void Core::turn() {
   dirty_ = false;  // turn() sends what is due
   const bool moved = engine_->turn();
   dispatch_events();
-  check_lingering();
+  check_lingering(moved ? kLingeringPerTurn : lingering_.size());
   const bool spins = pump_.spin > Duration();
   if (moved && spins) spin_until_ = runtime::Engine::now() + pump_.spin;
   if (moved || (spins && runtime::Engine::now() < spin_until_)) {
@@ -162,11 +163,11 @@ void Core::linger(stack::ConnectionId id) {
   start();
 }
 
-void Core::check_lingering() {
+void Core::check_lingering(std::size_t most) {
   if (lingering_.empty()) return;
   auto* stack = engine_->stack();
   const auto now = runtime::Engine::now();
-  for (std::size_t n = std::min(kLingeringPerTurn, lingering_.size()); n > 0 && !lingering_.empty(); --n) {
+  for (std::size_t n = std::min(most, lingering_.size()); n > 0 && !lingering_.empty(); --n) {
     if (next_lingering_ >= lingering_.size()) next_lingering_ = 0;
     auto& entry = lingering_[next_lingering_];
     using enum ::weir::tcp::State;

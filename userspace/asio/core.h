@@ -82,7 +82,7 @@ class Core : public std::enable_shared_from_this<Core> {
   void sleep();
   void arm_timer();
   void turn_soon();
-  void check_lingering();
+  void check_lingering(std::size_t most);
 
   net::io_context& context_;
   PumpOptions pump_;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <limits>
 
 namespace weir::xdp {
 namespace {
@@ -24,16 +25,20 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-// Exactly N integers, "-1" among them allowed.
+constexpr long kMaxDescriptor = std::numeric_limits<int>::max();
+constexpr long kMaxU32 = std::numeric_limits<std::uint32_t>::max();
+
+// Exactly N integers, each within what its field can hold; `is_descriptor` says which may be -1 (none) and are ints.
 template <std::size_t N>
-std::optional<std::array<long, N>> numbers(std::string_view text) {
+std::optional<std::array<long, N>> numbers(std::string_view text, bool (*is_descriptor)(std::size_t)) {
   const auto parts = split(text, ',');
   if (parts.size() != N) return {};
   std::array<long, N> out{};
   for (std::size_t i = 0; i < N; ++i) {
     const auto [end, error] = std::from_chars(parts[i].data(), parts[i].data() + parts[i].size(), out[i]);
     if (error != std::errc{} || end != parts[i].data() + parts[i].size()) return {};
-    if (out[i] < -1 || out[i] > 0xffffffffL) return {};
+    const bool descriptor = is_descriptor(i);
+    if (out[i] < (descriptor ? -1 : 0) || out[i] > (descriptor ? kMaxDescriptor : kMaxU32)) return {};
   }
   return out;
 }
@@ -47,6 +52,9 @@ std::string joined(std::initializer_list<long> values) {
 Err<Error> malformed() {
   return fail(std::string(kInheritVariable) + " is malformed: unset it, or start this program by `weir run`", EINVAL);
 }
+
+// Of the fields of socket_from.
+bool is_socket_descriptor(std::size_t field) { return field == 0 || field == 7; }
 
 SocketFds socket_from(const std::array<long, kSocketFields>& n) {
   auto u32 = [&](std::size_t i) { return static_cast<std::uint32_t>(n[i]); };
@@ -85,13 +93,13 @@ Outcome<std::vector<Inherited>> decode(std::string_view text) {
     constexpr std::string_view kMaps = "maps=";
     constexpr std::string_view kSocket = "socket=";
     if (parts[0].substr(0, kMaps.size()) != kMaps) return malformed();
-    const auto maps = numbers<kMapCount>(parts[0].substr(kMaps.size()));
+    const auto maps = numbers<kMapCount>(parts[0].substr(kMaps.size()), [](std::size_t) { return true; });
     if (!maps) return malformed();
     Inherited i;
     for (std::size_t m = 0; m < kMapCount; ++m) i.maps[m] = static_cast<int>((*maps)[m]);
     for (std::size_t p = 1; p < parts.size(); ++p) {
       if (parts[p].substr(0, kSocket.size()) != kSocket) return malformed();
-      const auto fields = numbers<kSocketFields>(parts[p].substr(kSocket.size()));
+      const auto fields = numbers<kSocketFields>(parts[p].substr(kSocket.size()), is_socket_descriptor);
       if (!fields) return malformed();
       i.sockets.push_back(socket_from(*fields));
     }
