@@ -48,6 +48,28 @@ TEST(Inherit, RefusesWhatItDidNotWrite) {
   for (std::size_t n = 0; n < good.size(); ++n) static_cast<void>(decode(good.substr(0, n)).ok());
 }
 
+TEST(Inherit, RefusesNumbersThatTheirFieldsCannotHold) {
+  Inherited i = sample();
+  i.sockets.resize(1);
+  const std::string good = encode({i});
+  const std::string fd = "socket=" + std::to_string(i.sockets[0].fd) + ",";
+  const std::size_t at = good.find(fd);
+  ASSERT_NE(at, std::string::npos);
+  auto with_fd = [&](const std::string& number) {
+    std::string text = good;
+    return text.replace(at, fd.size(), "socket=" + number + ",");
+  };
+  EXPECT_TRUE(decode(with_fd("2147483647")).ok());
+  EXPECT_FALSE(decode(with_fd("2147483648")).ok());
+  EXPECT_FALSE(decode(with_fd("-2")).ok());
+  // Of the fields that are no descriptors, -1 is none either.
+  const std::string ring = "," + std::to_string(i.sockets[0].rings.fill) + ",";
+  std::string text = good;
+  const std::size_t ring_at = text.find(ring, at);
+  ASSERT_NE(ring_at, std::string::npos);
+  EXPECT_FALSE(decode(text.replace(ring_at, ring.size(), ",-1,")).ok());
+}
+
 TEST(Inherit, TakesTheVariableOnce) {
   const int fd = fcntl(STDERR_FILENO, F_DUPFD, 20);
   ASSERT_GE(fd, 0);

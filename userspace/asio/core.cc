@@ -16,8 +16,8 @@
 namespace weir::asio::detail {
 
 namespace {
-// Closed connections looked at in a turn that moved frames; a turn with nothing to do looks at all of them, or a loop
-// that waits for them alone would wait for a few at each of its four turns a second.
+// Closed connections looked at in a turn that another follows at once; a turn before a sleep looks at all of them, or a
+// loop that waits for them alone would wait for a few at each of its four turns a second.
 constexpr std::size_t kLingeringPerTurn = 64;
 }  // namespace
 
@@ -78,12 +78,13 @@ void Core::turn() {
   dirty_ = false;  // turn() sends what is due
   const bool moved = engine_->turn();
   dispatch_events();
-  check_lingering(moved ? kLingeringPerTurn : lingering_.size());
   const bool spins = pump_.spin > Duration();
   if (moved && spins) spin_until_ = runtime::Engine::now() + pump_.spin;
   if (moved || (spins && runtime::Engine::now() < spin_until_)) {
+    check_lingering(kLingeringPerTurn);
     turn_soon();
   } else {
+    check_lingering(lingering_.size());
     sleep();
   }
 }

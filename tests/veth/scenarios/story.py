@@ -41,7 +41,7 @@ class Server:
     def kill(self, signal_number=9):
         self.process.send_signal(signal_number)
         if signal_number in (9, 15, 2):
-            self.process.wait(timeout=120)
+            self.process.wait(timeout=30)
 
     def stop(self):
         self.kill(15)
