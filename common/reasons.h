@@ -61,6 +61,7 @@
   X(RING_TX_FAILED,      RING,  "tx_failed",         "the driver refused the frame: link down or over the MTU") \
   /* engine: used */ \
   X(TAKEN_TCP,           TAKEN, "tcp",               "segment given to a connection or listener") \
+  X(TAKEN_SYN_COOKIE,    TAKEN, "syn_cookie",        "SYN answered by a cookie (RFC 4987 3.6): nothing is kept of it") \
   X(TAKEN_ICMP,          TAKEN, "icmp",              "ICMP error that was about a live connection") \
   X(TAKEN_FRAGMENT,      TAKEN, "fragment",          "fragment kept for reassembly") \
   /* engine: discarded */ \
@@ -75,6 +76,8 @@
   X(LOST_STRAY_RST,      LOST,  "stray_rst",         "RST for no connection") \
   X(LOST_BACKLOG_FULL,   LOST,  "backlog_full",      "SYN while the listener's backlog is full") \
   X(LOST_SYN_LAPSED,     LOST,  "syn_lapsed",        "SYN queued while the engine's heartbeat had lapsed: the kernel has its successor") \
+  X(LOST_BAD_COOKIE,     LOST,  "bad_cookie",        "no connection, and no SYN cookie of ours, while cookies are out: not answered") \
+  X(LOST_MEMORY_LIMIT,   LOST,  "memory_limit",      "SYN while the buffers of all connections are at their limit") \
   X(LOST_NO_MEMORY,      LOST,  "no_memory",         "a connection, buffer or queue limit is reached") \
   X(LOST_OUT_OF_WINDOW,  LOST,  "out_of_window",     "segment outside the receive window (RFC 9293 3.10.7.4): answered with an ACK") \
   X(LOST_PAWS,           LOST,  "paws",              "old timestamp (RFC 7323 5.3): answered with an ACK") \

@@ -65,6 +65,7 @@ class Draw {
     }
     std::size_t conversations = 1 + below(6);
     for (std::size_t i = 0; i < conversations; ++i) p.conversations.push_back(conversation(seed, i, p));
+    if (one_in(6)) p.server.syn_cookies = stack::SynCookies::always;
     return p;
   }
 

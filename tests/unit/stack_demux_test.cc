@@ -133,6 +133,9 @@ TEST_P(StackDemux, AListenerTakesSynsAlone) {
 }
 
 TEST_P(StackDemux, TheBacklogCountsHandshakesAndTheAcceptQueue) {
+  Config c = default_config();
+  c.syn_cookies = SynCookies::never;
+  start(c);
   ListenerId listener = listen(2);
   give({.flags = "S", .seq = 1'000, .port = 1});
   Out first = only();

@@ -42,6 +42,7 @@ inline wire::TcpFlags flags(std::string_view letters) {
          : c == 'A' ? wire::kAck
          : c == 'U' ? wire::kUrg
          : c == 'E' ? wire::kEce
+         : c == 'W' ? wire::kCwr
                     : wire::TcpFlags{};
   }
   return f;
@@ -53,6 +54,8 @@ inline std::string letters(wire::TcpFlags f) {
   if (f.rst()) s += 'R';
   if (f.psh()) s += 'P';
   if (f.ack()) s += 'A';
+  if (f.ece()) s += 'E';
+  if (f.cwr()) s += 'W';
   return s;
 }
 

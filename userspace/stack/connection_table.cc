@@ -86,6 +86,7 @@ Listener* ListenerTable::open(const Endpoint& local, std::uint32_t backlog) {
   listener.local = local;
   listener.backlog = backlog > 0 ? backlog : 1;
   listener.open = true;
+  listener.cookies_until = {};
   table_.insert(hash(local.port), listener.index);
   return &listener;
 }

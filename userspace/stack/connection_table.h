@@ -127,11 +127,13 @@ struct Listener : EventSource {
   bool open = false;
   std::uint32_t pending_count = 0;
   std::uint32_t queued_count = 0;
+  Instant cookies_until;  // an ACK before then may carry one
   LinkList<Slot, OwnerTag> pending;
   LinkList<Slot, OwnerTag> queue;
 
   ListenerId id() const { return {index, generation}; }
   bool full() const { return pending_count + queued_count >= backlog; }
+  bool queue_full() const { return queued_count >= backlog; }
 };
 
 class ListenerTable {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// RSTs for segments that belong to no connection (RFC 9293 3.10.7.1), waiting to leave: a bounded ring.
+// Segments of no connection, waiting to leave: RSTs for what belongs to none (RFC 9293 3.10.7.1), SYN-ACKs with a
+// cookie. A bounded ring.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +15,21 @@ namespace weir::stack {
 
 struct Reply {
   FlowKey flow;
-  MacAddress mac;  // whence the segment came
-  wire::TcpFlags flags;
-  std::uint32_t seq = 0;
-  std::uint32_t ack = 0;
+  MacAddress mac;          // whence the segment came
+  wire::TcpHeader header;  // ports are left 0
 };
 
 // The answer to a segment that no connection has. `segment` carries no RST: a RST is never answered.
 inline Reply reset_for(const FlowKey& flow, const MacAddress& mac, const tcp::Segment& segment) {
-  if (segment.flags.ack()) return {flow, mac, wire::kRst, segment.ack.raw(), 0};
-  return {flow, mac, wire::kRst | wire::kAck, 0, (segment.seq + segment.len()).raw()};
+  wire::TcpHeader header;
+  header.flags = wire::kRst;
+  if (segment.flags.ack()) {
+    header.seq = segment.ack.raw();
+  } else {
+    header.flags |= wire::kAck;
+    header.ack = (segment.seq + segment.len()).raw();
+  }
+  return {flow, mac, header};
 }
 
 class ReplyQueue {

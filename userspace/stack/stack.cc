@@ -30,6 +30,7 @@ Stack::Impl::Impl(const Config& c, const Secrets& secrets, std::uint64_t seed, C
     : config(c),
       counters(counters_in),
       numbers(secrets.isn_key, secrets.timestamp_key),
+      cookies(secrets.cookie_key),
       random_state(seed),
       next_hops({c.max_next_hops, c.next_hop_queue, c.next_hop_timeout, c.hash_key}),
       reassembly({c.reassembly_bytes, c.reassembly_bytes_per_source, c.hash_key}),
@@ -167,6 +168,8 @@ weir_reason Stack::Impl::on_unmatched(const FlowKey& key, std::uint32_t hash, co
   // Nobody but ourselves sends from one of our addresses, and we do not hear ourselves.
   if (is_local(key.remote)) return WEIR_R_LOST_NOT_OURS;
   Listener* listener = listeners.find(key.local, key.local_port);
+  bool may_hold_cookie = listener != nullptr && segment.flags.ack() && !segment.flags.syn();
+  if (may_hold_cookie && now < listener->cookies_until) return on_cookie(*listener, key, hash, segment, packet, now);
   if (listener == nullptr || segment.flags.ack()) {
     return reply_reset(key, segment, packet, WEIR_R_LOST_NO_CONNECTION);
   }
@@ -182,21 +185,31 @@ weir_reason Stack::Impl::reply_reset(const FlowKey& key, const tcp::Segment& seg
 
 weir_reason Stack::Impl::on_new_connection(Listener& listener, const FlowKey& key, std::uint32_t hash,
                                            const tcp::Segment& segment, const Packet& packet, Instant now) {
+  bool overflow = config.syn_cookies == SynCookies::on_overflow && listener.full() && !listener.queue_full();
+  if (overflow || config.syn_cookies == SynCookies::always) return reply_cookie(listener, key, segment, packet, now);
   if (listener.full()) return WEIR_R_LOST_BACKLOG_FULL;
-  Slot* slot = create(key, hash);
+  Slot* slot = create_pending(listener, key, hash, packet, now);
   if (slot == nullptr) return WEIR_R_LOST_NO_MEMORY;
-  if (config.medium == Medium::ethernet) slot->syn_mac = packet.mac;
-  slot->path_mtu = path_mtu(key.remote, slot->hop, now);
   tcp::Birth born = birth(key, slot->path_mtu, now);
   // RFC 1122 4.2.2.13 (c): behind all that the one before has used.
   if (packet.iss_after) born.iss = tcp::later_of(born.iss, *packet.iss_after);
   slot->tcp.emplace(tcp::Connection::passive_open(config.tcp, born, segment, now));
+  settle(*slot, now);
+  return WEIR_R_TAKEN_TCP;
+}
+
+// A record for a connection in SYN-RECEIVED, whose TCP is still to be made; null where there is no room.
+Slot* Stack::Impl::create_pending(Listener& listener, const FlowKey& key, std::uint32_t hash, const Packet& packet,
+                                  Instant now) {
+  Slot* slot = create(key, hash);
+  if (slot == nullptr) return nullptr;
+  if (config.medium == Medium::ethernet) slot->syn_mac = packet.mac;
+  slot->path_mtu = path_mtu(key.remote, slot->hop, now);
   slot->owner = Owner::pending;
   slot->listener = &listener;
   listener.pending.push_back(*slot);
   ++listener.pending_count;
-  settle(*slot, now);
-  return WEIR_R_TAKEN_TCP;
+  return slot;
 }
 
 bool Stack::Impl::is_local(const IpAddress& address) const {

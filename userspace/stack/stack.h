@@ -31,6 +31,15 @@ namespace weir::stack {
 // What carries the packets. `ip`: frames are bare IP packets, and there are no next hops to resolve.
 enum class Medium : std::uint8_t { ethernet, ip };
 
+// When a SYN is answered by a cookie (RFC 4987 3.6) instead of being kept. A cookie keeps an MSS (rounded down to one
+// of eight) and, with timestamps, window scale, SACK and ECN. While cookies are out, an ACK that belongs to nothing is
+// dropped with LOST_BAD_COOKIE rather than answered by a RST: it may have overtaken the ACK with the cookie.
+enum class SynCookies : std::uint8_t {
+  never,        // beyond the backlog SYNs are dropped with LOST_BACKLOG_FULL
+  on_overflow,  // while handshakes fill the backlog; where connections that nobody accepts do, SYNs are dropped
+  always,
+};
+
 struct Config {
   Medium medium = Medium::ethernet;
   MacAddress mac;            // ours
@@ -42,7 +51,8 @@ struct Config {
   std::uint32_t max_next_hops = 16'384;     // cached
   std::uint32_t next_hop_queue = 64;  // connections that may wait for one next hop's answer; beyond it LOST_NO_NEXT_HOP
   Duration next_hop_timeout = Duration::seconds(3);
-  std::uint32_t max_replies = 256;               // connectionless RSTs waiting to leave; beyond it LOST_REPLY_LIMIT
+  std::uint32_t max_replies = 256;  // connectionless RSTs and SYN-ACKs waiting to leave; beyond it LOST_REPLY_LIMIT
+  SynCookies syn_cookies = SynCookies::on_overflow;
   std::uint32_t reassembly_bytes = 1024 * 1024;  // of fragments, in all
   std::uint32_t reassembly_bytes_per_source = 128 * 1024;
   tcp::Config tcp;

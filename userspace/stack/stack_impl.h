@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "weir/stack/connection_table.h"
+#include "weir/stack/cookies.h"
 #include "weir/stack/initial_numbers.h"
 #include "weir/stack/next_hop_cache.h"
 #include "weir/stack/reassembly.h"
@@ -48,6 +49,12 @@ struct Stack::Impl {
                            Instant now);
   weir_reason on_new_connection(Listener& listener, const FlowKey& key, std::uint32_t hash, const tcp::Segment& segment,
                                 const Packet& packet, Instant now);
+  weir_reason reply_cookie(Listener& listener, const FlowKey& key, const tcp::Segment& syn, const Packet& packet,
+                           Instant now);
+  // An ACK of a SYN-ACK that a listener has forgotten: a connection, where the cookie is good.
+  weir_reason on_cookie(Listener& listener, const FlowKey& key, std::uint32_t hash, tcp::Segment segment,
+                        const Packet& packet, Instant now);
+  Slot* create_pending(Listener& listener, const FlowKey& key, std::uint32_t hash, const Packet& packet, Instant now);
   weir_reason reply_reset(const FlowKey& key, const tcp::Segment& segment, const Packet& packet, weir_reason reason);
   // A SYN for a connection in TIME-WAIT: true where it begins a new one, and the old one has left the table.
   bool leave_time_wait(Slot& slot, const tcp::Segment& segment, Packet& packet);
@@ -91,6 +98,7 @@ struct Stack::Impl {
   Config config;
   Counters counters;
   InitialNumbers numbers;
+  Cookies cookies;
   std::uint64_t random_state;
 
   std::vector<IpAddress> addresses;  // sorted

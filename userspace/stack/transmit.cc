@@ -86,12 +86,9 @@ void Stack::Impl::discard_output(Slot& slot, Instant now) {
 }
 
 void Stack::Impl::write_reply(const Reply& reply, TxFrame& frame) {
-  wire::TcpHeader header;
+  wire::TcpHeader header = reply.header;
   header.src_port = reply.flow.local_port;
   header.dst_port = reply.flow.remote_port;
-  header.seq = reply.seq;
-  header.ack = reply.ack;
-  header.flags = reply.flags;
   std::uint64_t r = random();
   std::array<ConstBytes, 2> no_text;
   write_frame(reply.flow, reply.mac, header, no_text, static_cast<std::uint16_t>(r),

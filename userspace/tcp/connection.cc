@@ -56,6 +56,15 @@ Connection Connection::passive_open(const Config& config, const Birth& birth, co
   return c;
 }
 
+Connection Connection::passive_open_by_cookie(const Config& config, const Birth& birth, const Segment& syn,
+                                              Instant now) {
+  Connection c = passive_open(config, birth, syn, now);
+  OutSegment sent;
+  c.poll_transmit(sent, now);
+  c.timed_.running = false;  // nobody knows when it left
+  return c;
+}
+
 // The only writer of the state.
 void Connection::enter(State to, Instant now) {
   assert(is_edge(state_, to));

@@ -48,6 +48,9 @@ class Connection {
   static Connection active_open(const Config& config, const Birth& birth, Instant now);
   // `syn` is an acceptable SYN to a listener (RFC 9293 3.10.7.2, third).
   static Connection passive_open(const Config& config, const Birth& birth, const Segment& syn, Instant now);
+  // The same, where the SYN-ACK has left already: `syn` is what a cookie kept of the SYN, `birth.iss` the cookie. The
+  // ACK that brought it is to follow by on_segment().
+  static Connection passive_open_by_cookie(const Config& config, const Birth& birth, const Segment& syn, Instant now);
 
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) = delete;
