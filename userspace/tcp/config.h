@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "weir/base/time.h"
+#include "weir/tcp/congestion/registry.h"
 
 namespace weir::tcp {
 
@@ -14,6 +16,9 @@ struct Config {
   bool window_scale = true;                   // RFC 7323 2
   bool timestamps = true;                     // RFC 7323 3
   bool no_delay = false;                      // true: Nagle's algorithm (RFC 1122 4.2.3.4) is off
+
+  ControllerRegistry controllers;      // fixed once a stack has it
+  std::string congestion = "newreno";  // of new connections; a name that the registry lacks means its first
 
   Duration initial_rto = Duration::seconds(1);  // RFC 6298 2.1
   // RFC 6298 2.4 says 1 s "SHOULD"; 200 ms is what Linux and the BSDs have used for two decades, with delayed ACKs of

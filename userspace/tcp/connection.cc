@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
+
+#include "weir/tcp/congestion/new_reno.h"
 
 namespace weir::tcp {
 namespace {
@@ -119,11 +122,25 @@ void Connection::establish(Instant now) {
   timers_.clear(TimerKind::retransmit);
   if (syn_lost_) rtt_.on_lost_syn(*config_);
   // RFC 6928 2: a lost SYN makes the initial window one segment.
-  congestion_.open(syn_lost_ ? send_mss() : Congestion::initial_window(send_mss()));
+  congestion_.open(first_controller(), syn_lost_ ? send_mss() : initial_window(send_mss()), moment(now));
   usage_.open(snd_.una);
   last_sent_ = now;
   // RFC 9293 3.10.4: a CLOSE that waited for the handshake.
   if (snd_.fin == Sender::Fin::queued) enter(State::fin_wait_1, now);
+}
+
+Moment Connection::moment(Instant now) const { return {now, send_mss(), snd_.in_flight(), rtt_.srtt()}; }
+
+bool Connection::may_use_ecn() const { return false; }
+
+std::unique_ptr<Controller> Connection::first_controller() const {
+  const ControllerRegistry& known = config_->controllers;
+  auto index = birth_.congestion;
+  if (index == kDefaultController) index = known.find(config_->congestion).value_or(0);
+  auto controller = known.make(index);
+  // RFC 8257 3.5: what cannot do without marks is conventional where there are none.
+  if (controller->needs_ecn() && !may_use_ecn()) return std::make_unique<NewReno>();
+  return controller;
 }
 
 void Connection::fail(Errc why, Instant now) {
@@ -262,6 +279,16 @@ void Connection::abort(Instant now) {
 
 void Connection::set_no_delay(bool on) { no_delay_ = on; }
 
+bool Connection::set_congestion_control(ControllerIndex index, Instant now) {
+  if (congestion_.running()) {
+    auto controller = config_->controllers.make(index);
+    if (controller->needs_ecn() && !may_use_ecn()) return false;
+    congestion_.change_to(std::move(controller), moment(now));
+  }
+  birth_.congestion = index;
+  return true;
+}
+
 // --- looking ---
 
 State Connection::state() const { return state_; }
@@ -305,7 +332,9 @@ Info Connection::info(Instant) const {
   i.min_rtt = rtt_.min_rtt();
   i.rto = rtt_.rto(*config_);
   i.cwnd = connected_ ? send_window() : 0;
+  i.congestion = congestion_.name();
   i.ssthresh = congestion_.ssthresh();
+  i.pacing_rate = congestion_.pacing_rate();
   i.send_mss = send_mss();
   i.receive_mss = receive_mss_;
   i.send_window = snd_.wnd.bytes();

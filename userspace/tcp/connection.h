@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -32,6 +33,7 @@ struct Birth {
   std::uint32_t timestamp_offset = 0;  // RFC 7323 5.4: added to TS.Val's millisecond clock
   std::uint16_t mss = 536;  // the largest text that the path's MTU lets a segment carry without options, either way
   Family family = Family::v4;
+  ControllerIndex congestion = kDefaultController;  // of Config::controllers
 };
 
 // Bits of Connection::readiness(). Each holds until the user's next call consumes it.
@@ -111,6 +113,10 @@ class Connection {
   void abort(Instant now);
 
   void set_no_delay(bool on);
+  // Another congestion controller of Config::controllers goes on with the present window and threshold; before the
+  // handshake's end, it will be the one that begins. False, and nothing changes: it needs ECN, which this connection
+  // has not negotiated.
+  bool set_congestion_control(ControllerIndex index, Instant now);
 
   // --- looking ---
 
@@ -174,6 +180,9 @@ class Connection {
   bool reading_state() const;
   std::uint32_t send_mss() const;
   std::uint32_t timestamp(Instant now) const;
+  Moment moment(Instant now) const;
+  bool may_use_ecn() const;
+  std::unique_ptr<Controller> first_controller() const;
 
   // connection_input.cc: RFC 9293 3.10.7
   weir_reason on_segment_closed(const Segment& seg);
@@ -183,7 +192,7 @@ class Connection {
   weir_reason on_syn(Instant now);
   weir_reason on_ack(const Segment& seg, Instant now);
   void on_new_ack(const Segment& seg, Instant now);
-  void on_duplicate_ack();
+  void on_duplicate_ack(Instant now);
   void on_fin_acked(Instant now);
   weir_reason on_text(const Segment& seg, Instant now);
   void on_peer_fin(Instant now);

@@ -199,7 +199,7 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
     if (state_ == State::closed) return WEIR_R_TAKEN_TCP;
   } else if (seg.ack == snd_.una && outstanding && seg.len() == 0 && same_window && snd_.in_flight() > 0) {
     // RFC 5681 2: a duplicate ACK. What answers a zero-window probe is none.
-    on_duplicate_ack();
+    on_duplicate_ack(now);
   }
   if (seg.ack.at_or_after(snd_.una)) snd_.on_window(seg.seq, seg.ack, snd_.scale.expand(seg.window));
   return WEIR_R_TAKEN_TCP;
@@ -219,7 +219,18 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
   switch (loss_.on_new_ack(snd_.una, acked.text, mss)) {
     case LossDetector::NewAck::normal:
       retransmit_first_ = false;
-      if (acked.text > 0) congestion_.on_ack({now, acked.text, mss, usage_.peak()});
+      if (acked.text > 0) {
+        AckEvent ack;
+        ack.now = now;
+        ack.acked = acked.text;
+        ack.mss = mss;
+        ack.peak_in_flight = usage_.peak();
+        ack.in_flight = snd_.in_flight();
+        ack.min_rtt = rtt_.min_rtt();
+        ack.srtt = rtt_.srtt();
+        ack.delivered = bytes_acked_;
+        congestion_.on_ack(ack);
+      }
       break;
     case LossDetector::NewAck::first_partial:
       retransmit_first_ = true;
@@ -230,7 +241,7 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
       break;
     case LossDetector::NewAck::full:
       retransmit_first_ = false;
-      congestion_.on_recovered(snd_.in_flight(), mss);
+      congestion_.on_recovered(moment(now));
       break;
   }
   usage_.on_ack(snd_.una, snd_.max);
@@ -239,11 +250,13 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
   if (acked.fin) on_fin_acked(now);
 }
 
-void Connection::on_duplicate_ack() {
+void Connection::on_duplicate_ack(Instant now) {
   std::uint32_t mss = send_mss();
   if (loss_.on_duplicate_ack(snd_.una, mss) != LossDetector::DuplicateAck::lost) return;
   // RFC 5681 3.2, 2 and 3: fast retransmit. What limited transmit has let out beyond the window does not count.
-  congestion_.on_loss(std::min(snd_.in_flight(), congestion_.cwnd()), mss);
+  Moment at = moment(now);
+  at.in_flight = std::min(at.in_flight, congestion_.cwnd());
+  congestion_.on_loss(at);
   loss_.enter(snd_.max, congestion_.ssthresh(), mss);
   retransmit_first_ = true;
   timers_.clear(TimerKind::retransmit);

@@ -162,7 +162,7 @@ void Connection::fill_syn(OutSegment& out, Instant now) {
 void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
   std::uint32_t flight = snd_.in_flight();
   // RFC 5681 4.1: the ACK clock has stopped.
-  if (flight == 0 && now - last_sent_ > rtt_.rto(*config_)) congestion_.on_idle(send_mss());
+  if (flight == 0 && now - last_sent_ > rtt_.rto(*config_)) congestion_.on_idle(moment(now));
 
   SeqNum seq = snd_.nxt;
   SeqNum behind = seq + plan.text + (plan.fin ? 1u : 0u);

@@ -87,7 +87,7 @@ void Connection::on_retransmit_timer(Instant now) {
   if (snd_.in_flight() > 0) {
     ++timeouts_;
     if (is_synchronized(state_)) {
-      congestion_.on_timeout(snd_.in_flight(), send_mss(), retries_ > 0);
+      congestion_.on_timeout(moment(now), retries_ > 0);
       loss_.on_timeout(snd_.max);
     } else {
       syn_lost_ = true;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "weir/base/time.h"
 #include "weir/tcp/state.h"
@@ -17,6 +18,8 @@ struct Info {
   Duration rto;
   std::uint32_t cwnd = 0;  // bytes
   std::uint32_t ssthresh = 0;
+  std::uint64_t pacing_rate = 0;  // bytes a second; 0: not paced
+  std::string_view congestion;    // the controller: empty before the handshake is over; lives as long as the stack
   std::uint32_t send_mss = 0;
   std::uint32_t receive_mss = 0;     // largest seen
   std::uint32_t send_window = 0;     // SND.WND, scaled

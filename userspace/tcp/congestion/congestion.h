@@ -1,58 +1,45 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <utility>
-#include <variant>
 
-#include "weir/base/time.h"
-#include "weir/tcp/congestion/new_reno.h"
+#include "weir/tcp/congestion/controller.h"
 
 namespace weir::tcp {
 
-// The congestion controller of a connection: how much may be in flight. Which segments are lost, and what to send while
-// they are mended, is the loss detector's (loss.h); it asks here for the window to come out with.
-//
-// A controller is a value with NewReno's member functions. Adding one is adding it to Any.
+// A connection's congestion controller, from the end of its handshake on. Before, nothing may be in flight but the SYN.
 class Congestion {
  public:
-  using Any = std::variant<NewReno>;
+  bool running() const { return controller_ != nullptr; }
+  std::uint32_t cwnd() const { return running() ? controller_->cwnd() : 0; }
+  std::uint32_t ssthresh() const { return running() ? controller_->ssthresh() : kNoThreshold; }
+  std::uint64_t pacing_rate() const { return running() ? controller_->pacing_rate() : 0; }
+  std::string_view name() const { return running() ? controller_->name() : std::string_view(); }
+  bool governs_recovery() const { return running() && controller_->governs_recovery(); }
 
-  // RFC 6928: min(10 * MSS, max(2 * MSS, 14600)).
-  static std::uint32_t initial_window(std::uint32_t mss) { return std::min(10 * mss, std::max(2 * mss, 14'600u)); }
+  void open(std::unique_ptr<Controller> controller, std::uint32_t window, const Moment& at) {
+    controller_ = std::move(controller);
+    controller_->open(window, at);
+  }
+  // Another one goes on where this one stands.
+  void change_to(std::unique_ptr<Controller> controller, const Moment& at) {
+    controller->take_over(cwnd(), ssthresh(), at);
+    controller_ = std::move(controller);
+  }
 
-  // Bytes.
-  std::uint32_t cwnd() const {
-    return std::visit([](const auto& c) { return c.cwnd(); }, any_);
-  }
-  std::uint32_t ssthresh() const {
-    return std::visit([](const auto& c) { return c.ssthresh(); }, any_);
-  }
-  void open(std::uint32_t window) {
-    std::visit([&](auto& c) { c.open(window); }, any_);
-  }
-  void on_ack(const AckEvent& ack) {
-    std::visit([&](auto& c) { c.on_ack(ack); }, any_);
-  }
-  // The loss detector enters recovery, with `in_flight` bytes out.
-  void on_loss(std::uint32_t in_flight, std::uint32_t mss) {
-    std::visit([&](auto& c) { c.on_loss(in_flight, mss); }, any_);
-  }
-  void on_recovered(std::uint32_t in_flight, std::uint32_t mss) {
-    std::visit([&](auto& c) { c.on_recovered(in_flight, mss); }, any_);
-  }
-  // `again`: the same segment had timed out before.
-  void on_timeout(std::uint32_t in_flight, std::uint32_t mss, bool again) {
-    std::visit([&](auto& c) { c.on_timeout(in_flight, mss, again); }, any_);
-  }
-  // Nothing has been sent for longer than the RTO (RFC 5681 4.1).
-  void on_idle(std::uint32_t mss) {
-    std::visit([&](auto& c) { c.on_idle(initial_window(mss)); }, any_);
-  }
+  // The events, as in Controller.
+  void on_ack(const AckEvent& ack) { controller_->on_ack(ack); }
+  void on_loss(const Moment& at) { controller_->on_loss(at); }
+  void on_ecn(const Moment& at) { controller_->on_ecn(at); }
+  void on_recovered(const Moment& at) { controller_->on_recovered(at); }
+  void on_timeout(const Moment& at, bool again) { controller_->on_timeout(at, again); }
+  void on_idle(const Moment& at) { controller_->on_idle(at); }
+  void undo() { controller_->undo(); }
 
  private:
-  Any any_;
+  std::unique_ptr<Controller> controller_;
 };
 
 }  // namespace weir::tcp

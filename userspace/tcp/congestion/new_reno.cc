@@ -6,14 +6,20 @@
 namespace weir::tcp {
 namespace {
 
-constexpr std::uint32_t kMostWindow = 1u << 30;  // RFC 7323 2.3
-
 // RFC 5681 (4)
-std::uint32_t halved(std::uint32_t in_flight, std::uint32_t mss) { return std::max(in_flight / 2, 2 * mss); }
+std::uint32_t halved(const Moment& at) { return std::max(at.in_flight / 2, 2 * at.mss); }
 
 }  // namespace
 
+void NewReno::open(std::uint32_t window, const Moment&) { cwnd_ = window; }
+
+void NewReno::take_over(std::uint32_t cwnd, std::uint32_t ssthresh, const Moment&) {
+  cwnd_ = cwnd;
+  ssthresh_ = ssthresh;
+}
+
 void NewReno::on_ack(const AckEvent& ack) {
+  if (ack.in_recovery) return;
   if (cwnd_ < ssthresh_) {
     if (cwnd_ >= 2 * ack.peak_in_flight) return;
     // RFC 3465 2.2, 2.3: L = 2, and 1 after a time-out, when ACKs may cover what the peer had kept from before.
@@ -30,29 +36,45 @@ void NewReno::on_ack(const AckEvent& ack) {
   cwnd_ = std::min(cwnd_ + ack.mss, kMostWindow);
 }
 
-void NewReno::on_loss(std::uint32_t in_flight, std::uint32_t mss) {
-  ssthresh_ = halved(in_flight, mss);
+void NewReno::on_loss(const Moment& at) {
+  remember();
+  ssthresh_ = halved(at);
   cwnd_ = ssthresh_;
   counted_ = 0;
   after_timeout_ = false;
 }
 
-void NewReno::on_recovered(std::uint32_t in_flight, std::uint32_t mss) {
+void NewReno::on_recovered(const Moment& at) {
   // RFC 6582 3.2, 3, full acknowledgment (1): no burst of what the ACKs did not clock out.
-  cwnd_ = std::min(ssthresh_, std::max(in_flight, mss) + mss);
+  cwnd_ = std::min(ssthresh_, std::max(at.in_flight, at.mss) + at.mss);
 }
 
-void NewReno::on_timeout(std::uint32_t in_flight, std::uint32_t mss, bool again) {
+void NewReno::on_timeout(const Moment& at, bool again) {
   // RFC 5681 3.1: ssthresh stands while the same segment keeps timing out.
-  if (!again) ssthresh_ = halved(in_flight, mss);
-  cwnd_ = mss;
+  if (!again) {
+    remember();
+    ssthresh_ = halved(at);
+  }
+  cwnd_ = at.mss;
   counted_ = 0;
   after_timeout_ = true;
 }
 
-void NewReno::on_idle(std::uint32_t restart_window) {
-  cwnd_ = std::min(cwnd_, restart_window);
+void NewReno::on_idle(const Moment& at) {
+  cwnd_ = std::min(cwnd_, initial_window(at.mss));
   counted_ = 0;
+}
+
+void NewReno::undo() {
+  // RFC 4015 3.2: back to what it was; what has come since may have been more.
+  cwnd_ = std::max(cwnd_, prior_cwnd_);
+  ssthresh_ = prior_ssthresh_;
+  after_timeout_ = false;
+}
+
+void NewReno::remember() {
+  prior_cwnd_ = cwnd_;
+  prior_ssthresh_ = ssthresh_;
 }
 
 }  // namespace weir::tcp
