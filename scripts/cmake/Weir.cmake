@@ -11,7 +11,7 @@ endif()
 set(WEIR_INCLUDE_ROOT ${PROJECT_BINARY_DIR}/include)
 file(MAKE_DIRECTORY ${WEIR_INCLUDE_ROOT}/weir)
 file(CREATE_LINK ${PROJECT_SOURCE_DIR}/common ${WEIR_INCLUDE_ROOT}/weir/common SYMBOLIC)
-foreach(dir base wire tcp stack xdp control runtime asio)
+foreach(dir base wire tcp stack harness xdp control runtime asio)
   file(CREATE_LINK ${PROJECT_SOURCE_DIR}/userspace/${dir} ${WEIR_INCLUDE_ROOT}/weir/${dir} SYMBOLIC)
 endforeach()
 

@@ -7,7 +7,7 @@ set(weir_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
 
 install(TARGETS ${weir_libraries} EXPORT weirTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
 install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${weir_package_dir} COMPONENT dev)
-foreach(dir common userspace/base userspace/wire userspace/tcp userspace/stack userspace/xdp userspace/control
+foreach(dir common userspace/base userspace/wire userspace/tcp userspace/stack userspace/harness userspace/xdp userspace/control
         userspace/runtime userspace/asio)
   get_filename_component(name ${dir} NAME)
   install(DIRECTORY ${dir}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/weir/${name} COMPONENT dev

@@ -17,16 +17,17 @@ declare -A may=(
   [userspace/tcp]="wire base"
   [userspace/udp]="wire base"
   [userspace/stack]="tcp udp wire base"
+  [userspace/harness]="stack tcp udp wire base"
   [userspace/xdp]="base"
   [userspace/control]="xdp base"
   [userspace/runtime]="stack tcp udp wire xdp control base"
   [userspace/asio]="runtime stack tcp udp wire xdp control base"
-  [userspace/examples]="asio runtime stack tcp udp wire xdp control base"
+  [userspace/examples]="harness asio runtime stack tcp udp wire xdp control base"
   [cli]="control xdp base"
   [common]="-"
   [bpf]="-"
 )
-core="userspace/base userspace/wire userspace/tcp userspace/udp userspace/stack"
+core="userspace/base userspace/wire userspace/tcp userspace/udp userspace/stack userspace/harness"
 
 # The core is sans-IO: these would let it read a clock, block, or talk to the kernel.
 banned_in_core='^(chrono|thread|mutex|shared_mutex|condition_variable|future|semaphore|random|ctime|time\.h|csignal|signal\.h|fstream|filesystem|iostream|unistd\.h|fcntl\.h|poll\.h|pthread\.h|netdb\.h|ifaddrs\.h|(sys|netinet|arpa|net|linux|bpf|xdp|netlink|boost/asio|boost/beast)/.*)$'

@@ -9,7 +9,7 @@ weir_gtest(wire_test LABEL unit DEPS weir_wire
 function(weir_layering_tests)
   set(core)
   set(archives)
-  foreach(lib weir_base weir_wire weir_tcp weir_udp weir_stack)
+  foreach(lib weir_base weir_wire weir_tcp weir_udp weir_stack weir_harness)
     if(TARGET ${lib})
       get_target_property(type ${lib} TYPE)
       if(type STREQUAL STATIC_LIBRARY)

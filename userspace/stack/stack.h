@@ -170,15 +170,20 @@ class Stack {
 
   // --- the user's calls ---
 
-  // `local.address` unspecified: any of our addresses, of both families.
-  Result<ListenerId, Errc> listen(const Endpoint& local, std::uint32_t backlog);
+  // `local.address` unspecified: any of our addresses, of both families. `tcp`, here and in connect(), is what the
+  // connections have in place of Config::tcp, and must outlive the stack.
+  Result<ListenerId, Errc> listen(const Endpoint& local, std::uint32_t backlog, const tcp::Config* tcp = nullptr);
+  void set_backlog(ListenerId listener, std::uint32_t backlog);
+  // accept() has something.
+  bool acceptable(ListenerId listener) const;
   // An established connection, or nothing. What it is ready for already is told by its first event.
   std::optional<ConnectionId> accept(ListenerId listener);
   // Resets connections in SYN-RECEIVED and those that nobody accepted (RFC 9293 3.10.4).
   void close_listener(ListenerId listener, Instant now);
 
   // The caller chose (and reserved) the local port. Completion: kConnected or kFailed.
-  Result<ConnectionId, Errc> connect(const Endpoint& local, const Endpoint& remote, Instant now);
+  Result<ConnectionId, Errc> connect(const Endpoint& local, const Endpoint& remote, Instant now,
+                                     const tcp::Config* tcp = nullptr);
 
   // As in tcp::Connection. A stale id reads 0, writes 0 and is otherwise ignored.
   std::size_t read(ConnectionId id, Bytes to, Instant now);

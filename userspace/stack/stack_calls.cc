@@ -29,11 +29,21 @@ void Stack::on_deadline(Instant now) {
 
 // --- listeners ---
 
-Result<ListenerId, Errc> Stack::listen(const Endpoint& local, std::uint32_t backlog) {
+Result<ListenerId, Errc> Stack::listen(const Endpoint& local, std::uint32_t backlog, const tcp::Config* tcp) {
   if (!local.address.is_unspecified() && !impl_->is_local(local.address)) return Err(Errc::address_unavailable);
   Listener* listener = impl_->listeners.open(local, backlog);
   if (listener == nullptr) return Err(Errc::address_in_use);
+  listener->tcp = tcp != nullptr ? tcp : &impl_->config.tcp;
   return listener->id();
+}
+
+void Stack::set_backlog(ListenerId id, std::uint32_t backlog) {
+  if (Listener* listener = impl_->listeners.get(id)) listener->backlog = std::max(backlog, 1u);
+}
+
+bool Stack::acceptable(ListenerId id) const {
+  const Listener* listener = impl_->listeners.get(id);
+  return listener != nullptr && !listener->queue.empty();
 }
 
 std::optional<ConnectionId> Stack::accept(ListenerId id) {
@@ -63,7 +73,8 @@ void Stack::close_listener(ListenerId id, Instant now) {
 
 // --- connections ---
 
-Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint& remote, Instant now) {
+Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint& remote, Instant now,
+                                          const tcp::Config* tcp) {
   Impl& s = *impl_;
   if (!s.is_local(local.address) || local.address.family() != remote.address.family()) {
     return Err(Errc::address_unavailable);
@@ -77,7 +88,8 @@ Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint&
   Slot* slot = s.create(key, hash);
   if (slot == nullptr) return Err(Errc::no_memory);
   slot->path_mtu = s.path_mtu(key.remote, slot->hop, now);
-  slot->tcp.emplace(tcp::Connection::active_open(s.config.tcp, s.birth(key, slot->path_mtu, now), now));
+  slot->tcp.emplace(
+      tcp::Connection::active_open(tcp != nullptr ? *tcp : s.config.tcp, s.birth(key, slot->path_mtu, now), now));
   slot->owner = Owner::user;
   ConnectionId id = slot->id();
   s.settle(*slot, now);

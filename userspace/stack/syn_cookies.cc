@@ -10,7 +10,7 @@ namespace weir::stack {
 weir_reason Stack::Impl::reply_cookie(Listener& listener, const FlowKey& key, const tcp::Segment& syn,
                                       const Packet& packet, Instant now) {
   if (listener.queue_full()) return WEIR_R_LOST_BACKLOG_FULL;
-  bool timestamps = config.tcp.timestamps && syn.options.timestamps.has_value();
+  bool timestamps = listener.tcp->timestamps && syn.options.timestamps.has_value();
   // RFC 9293 3.7.1
   std::uint16_t no_mss = key.remote.family() == Family::v4 ? 536 : 1220;
   Cookies::Kept kept{syn.options.mss.value_or(no_mss), syn.options.window_scale, syn.options.sack_permitted,
@@ -24,7 +24,7 @@ weir_reason Stack::Impl::reply_cookie(Listener& listener, const FlowKey& key, co
   NextHopCache::Position position;
   tcp::Birth born = birth(key, path_mtu(key.remote, position, now), now);
   born.iss = cookies.isn(key, syn.seq, kept, timestamps, now);
-  tcp::Connection forgotten = tcp::Connection::passive_open(config.tcp, born, seen, now);
+  tcp::Connection forgotten = tcp::Connection::passive_open(*listener.tcp, born, seen, now);
   tcp::OutSegment answer;
   forgotten.poll_transmit(answer, now);
   if (answer.header.options.timestamps) {
@@ -58,7 +58,7 @@ weir_reason Stack::Impl::on_cookie(Listener& listener, const FlowKey& key, std::
   if (slot == nullptr) return WEIR_R_LOST_NO_MEMORY;
   tcp::Birth born = birth(key, slot->path_mtu, now);
   born.iss = segment.ack - 1;
-  slot->tcp.emplace(tcp::Connection::passive_open_by_cookie(config.tcp, born, syn, now));
+  slot->tcp.emplace(tcp::Connection::passive_open_by_cookie(*listener.tcp, born, syn, now));
   // What it echoes has had its lowest bits replaced: a time that has not come yet measures no round trip.
   if (timestamps) timestamps->tsecr = static_cast<std::uint32_t>(now.ns() / 1'000'000) + born.timestamp_offset + 1;
   weir_reason reason = slot->tcp->on_segment(segment, now);

@@ -21,6 +21,7 @@ run(${CMAKE_COMMAND} -S ${SOURCE_DIR} -B ${WORK_DIR}/build -G ${GENERATOR} -D CM
 run(${CMAKE_COMMAND} --build ${WORK_DIR}/build)
 run(${WORK_DIR}/build/consumer)
 run(${WORK_DIR}/build/core)
+run(${WORK_DIR}/build/harness)
 run(${prefix}/bin/weir --version)
 
 foreach(file bin/weir-http share/man/man8/weir.8 share/bash-completion/completions/weir share/zsh/site-functions/_weir

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#include "weir/harness/options.h"
+
+#include <limits>
+
+namespace weir::harness {
+namespace {
+
+constexpr std::int64_t kLeastBuffer = 2048;
+
+template <class T>
+bool store_number(T& to, std::int64_t value, std::int64_t least) {
+  if (value < least || static_cast<std::uint64_t>(value) > std::numeric_limits<T>::max()) return false;
+  to = static_cast<T>(value);
+  return true;
+}
+
+bool store_bool(bool& to, std::int64_t value) {
+  if (value != 0 && value != 1) return false;
+  to = value == 1;
+  return true;
+}
+
+}  // namespace
+
+BirthOptions::BirthOptions(const tcp::Config& config)
+    : receive_buffer(config.receive_buffer),
+      send_buffer(config.send_buffer),
+      window_scale(config.window_scale),
+      timestamps(config.timestamps),
+      syn_retries(config.syn_retries) {}
+
+void BirthOptions::apply(tcp::Config& to) const {
+  to.receive_buffer = receive_buffer;
+  to.send_buffer = send_buffer;
+  to.window_scale = window_scale;
+  to.timestamps = timestamps;
+  to.syn_retries = syn_retries;
+}
+
+OptionKind kind(Option option) {
+  switch (option) {
+    case Option::receive_buffer:
+    case Option::send_buffer:
+    case Option::window_scale:
+    case Option::timestamps:
+    case Option::syn_retries:
+    case Option::ipv6_only:
+      return OptionKind::at_birth;
+    case Option::accepting:
+    case Option::segment_size:
+    case Option::readable_bytes:
+    case Option::unacknowledged:
+      return OptionKind::read_only;
+    default:
+      return OptionKind::any_time;
+  }
+}
+
+bool store(SocketOptions& o, Option option, std::int64_t value) {
+  switch (option) {
+    case Option::no_delay:
+      return store_bool(o.no_delay, value);
+    case Option::reuse_address:
+      return store_bool(o.reuse_address, value);
+    case Option::ipv6_only:
+      return store_bool(o.ipv6_only, value);
+    case Option::linger:
+      if (value < -1) return false;
+      o.linger = value;
+      return true;
+    case Option::receive_buffer:
+      return store_number(o.birth.receive_buffer, value, kLeastBuffer);
+    case Option::send_buffer:
+      return store_number(o.birth.send_buffer, value, kLeastBuffer);
+    case Option::window_scale:
+      return store_bool(o.birth.window_scale, value);
+    case Option::timestamps:
+      return store_bool(o.birth.timestamps, value);
+    case Option::syn_retries:
+      return store_number(o.birth.syn_retries, value, 1);
+    default:
+      return false;
+  }
+}
+
+std::int64_t load(const SocketOptions& o, Option option) {
+  switch (option) {
+    case Option::no_delay:
+      return o.no_delay ? 1 : 0;
+    case Option::reuse_address:
+      return o.reuse_address ? 1 : 0;
+    case Option::ipv6_only:
+      return o.ipv6_only ? 1 : 0;
+    case Option::linger:
+      return o.linger;
+    case Option::receive_buffer:
+      return o.birth.receive_buffer;
+    case Option::send_buffer:
+      return o.birth.send_buffer;
+    case Option::window_scale:
+      return o.birth.window_scale ? 1 : 0;
+    case Option::timestamps:
+      return o.birth.timestamps ? 1 : 0;
+    case Option::syn_retries:
+      return o.birth.syn_retries;
+    default:
+      return 0;
+  }
+}
+
+}  // namespace weir::harness

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "weir/base/time.h"
+#include "weir/tcp/config.h"
+
+namespace weir::harness {
+
+// What set_option() and get_option() name. Yes-or-no options take 0 and 1 and read as such.
+//
+// "At birth": takes effect on connections that begin later, by connect() on this socket or by a listen() on it; set
+// while the socket is connecting, connected or listening, it fails with invalid_argument. All other options may be set
+// at any time. An accepted socket has the options that its listener had when it began to listen, and the no_delay and
+// reuse_address that the listener has when the socket is accepted.
+enum class Option : std::uint8_t {
+  no_delay,        // TCP_NODELAY: 1 turns Nagle's algorithm off (RFC 1122 4.2.3.4)
+  reuse_address,   // SO_REUSEADDR: see bind()
+  ipv6_only,       // IPV6_V6ONLY: before bind(); a socket on :: takes no IPv4 connections. Default 0
+  linger,          // SO_LINGER: -1, the default, is off; 0 has close() send RST; more is as -1, since no call blocks
+  receive_buffer,  // SO_RCVBUF: bytes, at least 2048, without any doubling. At birth
+  send_buffer,     // SO_SNDBUF: bytes, at least 2048, without any doubling. At birth
+  window_scale,    // RFC 7323 2 may be used. At birth
+  timestamps,      // RFC 7323 3 may be used. At birth
+  syn_retries,     // TCP_SYNCNT: retransmissions of a SYN before connect() times out, 1 to 255. At birth
+  // Read only; set_option() fails with no_protocol_option.
+  accepting,       // SO_ACCEPTCONN: the socket listens
+  segment_size,    // TCP_MAXSEG: bytes of text that a segment of ours may carry now; 0 where not connected
+  readable_bytes,  // FIONREAD: received, in order and not read
+  unacknowledged,  // SIOCOUTQ: written and not acknowledged, bytes
+};
+
+// Those at birth.
+struct BirthOptions {
+  std::uint32_t receive_buffer;
+  std::uint32_t send_buffer;
+  bool window_scale;
+  bool timestamps;
+  std::uint8_t syn_retries;
+
+  explicit BirthOptions(const tcp::Config& config);
+  void apply(tcp::Config& to) const;
+  friend bool operator==(const BirthOptions&, const BirthOptions&) = default;
+};
+
+// The options of one socket, as they stand.
+struct SocketOptions {
+  explicit SocketOptions(const tcp::Config& config) : birth(config), no_delay(config.no_delay) {}
+
+  BirthOptions birth;
+  std::int64_t linger = -1;
+  bool no_delay;
+  bool reuse_address = false;
+  bool ipv6_only = false;
+};
+
+enum class OptionKind : std::uint8_t { any_time, at_birth, read_only };
+OptionKind kind(Option option);
+
+// False where `value` is out of range. Read-only options are not theirs.
+bool store(SocketOptions& options, Option option, std::int64_t value);
+std::int64_t load(const SocketOptions& options, Option option);
+
+}  // namespace weir::harness
