@@ -87,6 +87,12 @@ std::byte pattern(bool ours, std::uint64_t at) {
   return static_cast<std::byte>(h >> 56);
 }
 
+Config reno_config() {
+  Config c;
+  c.congestion = "newreno";
+  return c;
+}
+
 Scene plain() {
   Scene s;
   s.config.timestamps = false;

@@ -51,8 +51,11 @@ struct Packet {
   bool matches(const Packet& expected) const;
 };
 
+// The default, with the congestion controller whose windows can be told without a calculator.
+Config reno_config();
+
 struct Scene {
-  Config config;
+  Config config = reno_config();
   Birth birth{SeqNum(1'000), 7'000'000, 1460, Family::v4};
   std::uint32_t peer_iss = 5'000;
 };

@@ -18,7 +18,7 @@ struct Config {
   bool no_delay = false;                      // true: Nagle's algorithm (RFC 1122 4.2.3.4) is off
 
   ControllerRegistry controllers;      // fixed once a stack has it
-  std::string congestion = "newreno";  // of new connections; a name that the registry lacks means its first
+  std::string congestion = "cubic";  // of new connections; a name that the registry lacks means its first
 
   Duration initial_rto = Duration::seconds(1);  // RFC 6298 2.1
   // RFC 6298 2.4 says 1 s "SHOULD"; 200 ms is what Linux and the BSDs have used for two decades, with delayed ACKs of

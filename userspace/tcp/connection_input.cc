@@ -215,6 +215,8 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
   if (snd_.una.at_or_after(small_end_)) small_end_ = snd_.una;
 
   std::uint32_t mss = send_mss();
+  std::uint32_t peak = usage_.peak();
+  bool round_start = usage_.on_ack(snd_.una, snd_.max);
   bool restart = true;
   switch (loss_.on_new_ack(snd_.una, acked.text, mss)) {
     case LossDetector::NewAck::normal:
@@ -224,11 +226,12 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
         ack.now = now;
         ack.acked = acked.text;
         ack.mss = mss;
-        ack.peak_in_flight = usage_.peak();
+        ack.peak_in_flight = peak;
         ack.in_flight = snd_.in_flight();
         ack.min_rtt = rtt_.min_rtt();
         ack.srtt = rtt_.srtt();
         ack.delivered = bytes_acked_;
+        ack.round_start = round_start;
         congestion_.on_ack(ack);
       }
       break;
@@ -244,7 +247,6 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
       congestion_.on_recovered(moment(now));
       break;
   }
-  usage_.on_ack(snd_.una, snd_.max);
   // RFC 6298 5.2, 5.3: reschedule() starts it anew where something is still out.
   if (restart) timers_.clear(TimerKind::retransmit);
   if (acked.fin) on_fin_acked(now);

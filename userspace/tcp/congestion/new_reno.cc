@@ -36,10 +36,12 @@ void NewReno::on_ack(const AckEvent& ack) {
   cwnd_ = std::min(cwnd_ + ack.mss, kMostWindow);
 }
 
-void NewReno::on_loss(const Moment& at) {
+void NewReno::on_loss(const Moment& at) { reduce_to(halved(at)); }
+
+void NewReno::reduce_to(std::uint32_t window) {
   remember();
-  ssthresh_ = halved(at);
-  cwnd_ = ssthresh_;
+  ssthresh_ = window;
+  cwnd_ = window;
   counted_ = 0;
   after_timeout_ = false;
 }

@@ -10,7 +10,7 @@ namespace weir::tcp {
 
 // RFC 5681's slow start and congestion avoidance, counting bytes (RFC 3465). Loss recovery (RFC 6582) is the loss
 // detector's.
-class NewReno final : public Controller {
+class NewReno : public Controller {
  public:
   std::string_view name() const override { return "newreno"; }
   void open(std::uint32_t window, const Moment& at) override;
@@ -23,6 +23,10 @@ class NewReno final : public Controller {
   void undo() override;
   std::uint32_t cwnd() const override { return cwnd_; }
   std::uint32_t ssthresh() const override { return ssthresh_; }
+
+ protected:
+  // A congestion event leaves this window; undo() takes it back.
+  void reduce_to(std::uint32_t window);
 
  private:
   void remember();

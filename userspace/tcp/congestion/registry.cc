@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "weir/tcp/congestion/cubic.h"
+#include "weir/tcp/congestion/dctcp.h"
 #include "weir/tcp/congestion/new_reno.h"
 
 namespace weir::tcp {
@@ -22,7 +24,11 @@ bool is_name(std::string_view name) {
 
 }  // namespace
 
-ControllerRegistry::ControllerRegistry() { entries_.push_back({"newreno", make_one<NewReno>}); }
+ControllerRegistry::ControllerRegistry() {
+  entries_.push_back({"cubic", make_one<Cubic>});
+  entries_.push_back({"newreno", make_one<NewReno>});
+  entries_.push_back({"dctcp", make_one<Dctcp>});
+}
 
 bool ControllerRegistry::add(std::string_view name, Factory make) {
   if (!make || !is_name(name)) return false;

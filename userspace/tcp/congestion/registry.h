@@ -27,7 +27,7 @@ class ControllerRegistry {
   static constexpr std::size_t kMostControllers = kDefaultController;
   static constexpr std::size_t kMostNameBytes = 31;
 
-  // With "newreno".
+  // With "cubic", "newreno" and "dctcp".
   ControllerRegistry();
 
   // Takes the place of one of the same name. False: no factory, too many, or `name` is empty, longer than

@@ -14,12 +14,13 @@ class WindowUsage {
  public:
   void open(SeqNum nxt) { round_end_ = nxt; }
   void on_sent(std::uint32_t in_flight) { peak_ = std::max(peak_, in_flight); }
-  // `una` and `max` after the ACK.
-  void on_ack(SeqNum una, SeqNum max) {
-    if (una.before(round_end_)) return;
+  // `una` and `max` after the ACK. True: a round trip is over, the next begins.
+  bool on_ack(SeqNum una, SeqNum max) {
+    if (una.before(round_end_)) return false;
     last_peak_ = peak_;
     peak_ = 0;
     round_end_ = max;
+    return true;
   }
   std::uint32_t peak() const { return std::max(peak_, last_peak_); }
 

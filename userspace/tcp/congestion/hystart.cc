@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include "weir/tcp/congestion/hystart.h"
+
+#include <algorithm>
+
+namespace weir::tcp {
+
+void HyStart::begin_round() {
+  last_round_min_rtt_ = current_round_min_rtt_;
+  current_round_min_rtt_ = kInfinite;
+  samples_ = 0;
+  if (phase_ == Phase::conservative && ++css_rounds_ >= kCssRounds) phase_ = Phase::done;
+}
+
+std::uint32_t HyStart::on_ack(const AckEvent& ack, bool paced) {
+  if (ack.round_start) begin_round();
+  if (ack.rtt.count_ns() > 0) {
+    current_round_min_rtt_ = std::min(current_round_min_rtt_, ack.rtt);
+    ++samples_;
+  }
+  // RFC 9406 4.2: min(N, L * SMSS).
+  std::uint32_t growth = paced ? ack.acked : std::min(ack.acked, kBurst * ack.mss);
+  if (phase_ == Phase::conservative) {
+    growth /= kCssGrowthDivisor;
+    // The growth of the round trip was a passing one: back to slow start.
+    if (enough_samples() && current_round_min_rtt_ < css_baseline_min_rtt_) {
+      css_baseline_min_rtt_ = kInfinite;
+      phase_ = Phase::slow_start;
+    }
+  } else if (phase_ == Phase::slow_start && enough_samples() && last_round_min_rtt_ != kInfinite) {
+    Duration threshold = std::clamp(last_round_min_rtt_ / kMinRttDivisor, kMinRttThresh, kMaxRttThresh);
+    if (current_round_min_rtt_ >= last_round_min_rtt_ + threshold) {
+      css_baseline_min_rtt_ = current_round_min_rtt_;
+      css_rounds_ = 0;
+      phase_ = Phase::conservative;
+    }
+  }
+  return growth;
+}
+
+}  // namespace weir::tcp

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include "weir/base/time.h"
+#include "weir/tcp/congestion/ack_event.h"
+
+namespace weir::tcp {
+
+// HyStart++ (RFC 9406): leaves the first slow start when round trips grow, before the queue that makes them grow
+// overflows. Names are the RFC's, section 4.2.
+class HyStart {
+ public:
+  static constexpr Duration kMinRttThresh = Duration::milliseconds(4);
+  static constexpr Duration kMaxRttThresh = Duration::milliseconds(16);
+  static constexpr std::int64_t kMinRttDivisor = 8;
+  static constexpr std::uint32_t kRttSamples = 8;
+  static constexpr std::uint32_t kCssGrowthDivisor = 4;
+  static constexpr std::uint32_t kCssRounds = 5;
+  static constexpr std::uint32_t kBurst = 8;  // L, of a sender that is not paced
+
+  enum class Phase : std::uint8_t { slow_start, conservative, done };
+  Phase phase() const { return phase_; }
+
+  // An ACK in the first slow start. Returns by how many bytes the window may grow; after it, phase() may be `done`:
+  // congestion avoidance begins, with the slow start threshold at the window. `paced`: bursts need no bound.
+  std::uint32_t on_ack(const AckEvent& ack, bool paced);
+
+ private:
+  void begin_round();
+  bool enough_samples() const { return samples_ >= kRttSamples; }
+
+  static constexpr Duration kInfinite = Duration::max();
+
+  Duration last_round_min_rtt_ = kInfinite;
+  Duration current_round_min_rtt_ = kInfinite;
+  Duration css_baseline_min_rtt_ = kInfinite;
+  std::uint32_t samples_ = 0;
+  std::uint32_t css_rounds_ = 0;
+  Phase phase_ = Phase::slow_start;
+};
+
+}  // namespace weir::tcp
