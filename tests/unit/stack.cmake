@@ -1,4 +1,12 @@
 weir_gtest(weir_stack_test LABEL unit
-  SOURCES stack_cookies_test.cc stack_demux_test.cc stack_icmp_test.cc stack_mutation_test.cc stack_next_hop_test.cc stack_path_test.cc
-          stack_reassembly_test.cc stack_tables_test.cc
+  SOURCES
+    stack_cookies_test.cc
+    stack_demux_test.cc
+    stack_icmp_test.cc
+    stack_mutation_test.cc
+    stack_next_hop_test.cc
+    stack_options_test.cc
+    stack_path_test.cc
+    stack_reassembly_test.cc
+    stack_tables_test.cc
   DEPS weir_stack)

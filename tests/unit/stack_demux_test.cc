@@ -507,7 +507,7 @@ TEST_P(StackDemux, NoEventComesAfterClose) {
 
 TEST_P(StackDemux, ABulkFlowDoesNotStarveAnother) {
   Config c = default_config();
-  c.tcp.no_delay = true;
+  c.tcp.options.no_delay = true;
   start(c);
   ListenerId listener = listen();
   Peer bulk = establish(listener, 1);

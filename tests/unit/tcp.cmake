@@ -1,4 +1,15 @@
 weir_gtest(weir_tcp_test LABEL unit
-  SOURCES tcp_harness.cc tcp_close_test.cc tcp_congestion_test.cc tcp_cubic_test.cc tcp_data_test.cc
-          tcp_hostile_test.cc tcp_loss_test.cc tcp_open_test.cc tcp_parts_test.cc tcp_transfer_test.cc tcp_validation_test.cc
+  SOURCES
+    tcp_harness.cc
+    tcp_close_test.cc
+    tcp_congestion_test.cc
+    tcp_cubic_test.cc
+    tcp_data_test.cc
+    tcp_hostile_test.cc
+    tcp_loss_test.cc
+    tcp_open_test.cc
+    tcp_options_test.cc
+    tcp_parts_test.cc
+    tcp_transfer_test.cc
+    tcp_validation_test.cc
   DEPS weir_tcp)

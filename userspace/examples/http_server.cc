@@ -70,7 +70,7 @@ class Server {
   static weir::runtime::EngineOptions engine_options(const HttpOptions& options) {
     weir::runtime::EngineOptions engine;
     engine.interface = options.interface;
-    engine.tcp.no_delay = true;
+    engine.tcp.options.no_delay = true;
     return engine;
   }
 

@@ -87,6 +87,7 @@ Listener* ListenerTable::open(const Endpoint& local, std::uint32_t backlog) {
   listener.backlog = backlog > 0 ? backlog : 1;
   listener.open = true;
   listener.cookies_until = {};
+  listener.options.reset();
   table_.insert(hash(local.port), listener.index);
   return &listener;
 }

@@ -128,7 +128,8 @@ struct Listener : EventSource {
   bool open = false;
   std::uint32_t pending_count = 0;
   std::uint32_t queued_count = 0;
-  Instant cookies_until;  // an ACK before then may carry one
+  Instant cookies_until;                // an ACK before then may carry one
+  std::optional<tcp::Options> options;  // of its connections; else Config's
   LinkList<Slot, OwnerTag> pending;
   LinkList<Slot, OwnerTag> queue;
 

@@ -194,6 +194,7 @@ weir_reason Stack::Impl::on_new_connection(Listener& listener, const FlowKey& ke
   // RFC 1122 4.2.2.13 (c): behind all that the one before has used.
   if (packet.iss_after) born.iss = tcp::later_of(born.iss, *packet.iss_after);
   slot->tcp.emplace(tcp::Connection::passive_open(*listener.tcp, born, segment, now));
+  if (listener.options) slot->tcp->set_options(*listener.options, now);
   settle(*slot, now);
   return WEIR_R_TAKEN_TCP;
 }

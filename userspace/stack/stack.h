@@ -200,6 +200,13 @@ class Stack {
   // Every connection: RST now. For detach --force and for a program that goes away. Users keep their ids, are told by
   // kFailed (tcp::Errc::aborted), and close them.
   void abort_all(Instant now);
+  // False for a stale id, and where there is no memory to keep them.
+  bool set_options(ConnectionId id, const tcp::Options& options, Instant now);
+  // Of a stale id: Config's.
+  tcp::Options options(ConnectionId id) const;
+  // What connections to it begin with, from the next SYN on; Config's where it is never called. False for a stale id.
+  bool set_listener_options(ListenerId id, const tcp::Options& options);
+  tcp::Options listener_options(ListenerId id) const;
   void set_no_delay(ConnectionId id, bool on);
 
   std::optional<Event> poll_event();

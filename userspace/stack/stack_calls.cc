@@ -156,6 +156,32 @@ void Stack::set_no_delay(ConnectionId id, bool on) {
   if (Slot* slot = impl_->connections.get(id)) slot->tcp->set_no_delay(on);
 }
 
+bool Stack::set_options(ConnectionId id, const tcp::Options& options, Instant now) {
+  Slot* slot = impl_->connections.get(id);
+  if (slot == nullptr) return false;
+  bool kept = slot->tcp->set_options(options, now);
+  impl_->settle(*slot, now);
+  return kept;
+}
+
+tcp::Options Stack::options(ConnectionId id) const {
+  const Slot* slot = impl_->connections.get(id);
+  return slot != nullptr ? slot->tcp->options() : impl_->config.tcp.options;
+}
+
+bool Stack::set_listener_options(ListenerId id, const tcp::Options& options) {
+  Listener* listener = impl_->listeners.get(id);
+  if (listener == nullptr) return false;
+  listener->options = options;
+  return true;
+}
+
+tcp::Options Stack::listener_options(ListenerId id) const {
+  const Listener* listener = impl_->listeners.get(id);
+  if (listener == nullptr) return impl_->config.tcp.options;
+  return listener->options ? *listener->options : listener->tcp->options;
+}
+
 std::optional<Event> Stack::poll_event() {
   while (EventSource* source = impl_->events.pop_front()) {
     if (source->is_listener) {

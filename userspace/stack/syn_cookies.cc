@@ -59,6 +59,7 @@ weir_reason Stack::Impl::on_cookie(Listener& listener, const FlowKey& key, std::
   tcp::Birth born = birth(key, slot->path_mtu, now);
   born.iss = segment.ack - 1;
   slot->tcp.emplace(tcp::Connection::passive_open_by_cookie(*listener.tcp, born, syn, now));
+  if (listener.options) slot->tcp->set_options(*listener.options, now);
   // What it echoes has had its lowest bits replaced: a time that has not come yet measures no round trip.
   if (timestamps) timestamps->tsecr = static_cast<std::uint32_t>(now.ns() / 1'000'000) + born.timestamp_offset + 1;
   weir_reason reason = slot->tcp->on_segment(segment, now);

@@ -6,16 +6,17 @@
 
 #include "weir/base/time.h"
 #include "weir/tcp/congestion/registry.h"
+#include "weir/tcp/options.h"
 
 namespace weir::tcp {
 
-// What all connections of a stack share; each may change its own options later.
+// What all connections of a stack share.
 struct Config {
+  Options options;                            // that a connection begins with
   std::uint32_t receive_buffer = 256 * 1024;  // bytes a connection may hold unread, and so the widest window
   std::uint32_t send_buffer = 256 * 1024;     // bytes a connection may hold unacknowledged and unsent
   bool window_scale = true;                   // RFC 7323 2
   bool timestamps = true;                     // RFC 7323 3
-  bool no_delay = false;                      // true: Nagle's algorithm (RFC 1122 4.2.3.4) is off
 
   ControllerRegistry controllers;      // fixed once a stack has it
   std::string congestion = "cubic";  // of new connections; a name that the registry lacks means its first

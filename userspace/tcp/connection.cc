@@ -27,8 +27,7 @@ Connection::Connection(const Config& config, const Birth& birth, Role role)
       rtt_(config),
       peer_mss_(birth.family == Family::v4 ? kDefaultMssV4 : kDefaultMssV6),
       role_(role),
-      quick_acks_(kQuickAcks),
-      no_delay_(config.no_delay) {
+      quick_acks_(kQuickAcks) {
   birth_.mss = std::max(birth.mss, kLeastMss);
   snd_.open(birth.iss);
   small_end_ = birth.iss;
@@ -42,6 +41,7 @@ Connection::~Connection() = default;
 
 Connection Connection::active_open(const Config& config, const Birth& birth, Instant now) {
   Connection c(config, birth, Role::active);
+  c.liveness_.heard = now;
   c.enter(State::syn_sent, now);
   c.reschedule(now);
   return c;
@@ -50,6 +50,7 @@ Connection Connection::active_open(const Config& config, const Birth& birth, Ins
 Connection Connection::passive_open(const Config& config, const Birth& birth, const Segment& syn, Instant now) {
   Connection c(config, birth, Role::passive);
   ++c.segments_in_;
+  c.liveness_.heard = now;
   // RFC 9293 3.10.7.2, third: what else is in the SYN comes again, because only the SYN is acknowledged.
   c.rcv_.open(syn.seq, std::min<std::uint32_t>(config.receive_buffer, 0xffff));
   c.negotiate(syn.options, now);
@@ -84,7 +85,7 @@ void Connection::enter(State to, Instant now) {
     case State::closed:
       timers_.clear_all();
       ack_ = AckDebt::none;
-      challenge_owed_ = probe_owed_ = retransmit_first_ = false;
+      challenge_owed_ = probe_owed_ = retransmit_first_ = liveness_.probe_owed = false;
       release_memory();
       break;
     default:
@@ -125,6 +126,9 @@ void Connection::establish(Instant now) {
   congestion_.open(first_controller(), syn_lost_ ? send_mss() : initial_window(send_mss()), moment(now));
   usage_.open(snd_.una);
   last_sent_ = now;
+  liveness_.heard = now;
+  liveness_.on_outstanding(snd_.outstanding(), true, now);
+  start_keepalive(now);
   // RFC 9293 3.10.4: a CLOSE that waited for the handshake.
   if (snd_.fin == Sender::Fin::queued) enter(State::fin_wait_1, now);
 }
@@ -240,6 +244,10 @@ void Connection::close(Instant now) {
   if (user_gone_) return;
   // RFC 2525 2.17, RFC 1122 4.2.2.13: the peer learns that what it sent was not read.
   bool unread = !rcv_.text.empty() || (!rcv_.gaps.empty() && !rcv_.discarding);
+  if (options().linger == Duration{} && state_ != State::time_wait) {
+    abort(now);
+    return;
+  }
   user_gone_ = true;
   switch (state_) {
     case State::closed:
@@ -276,8 +284,6 @@ void Connection::abort(Instant now) {
     enter(State::closed, now);
   }
 }
-
-void Connection::set_no_delay(bool on) { no_delay_ = on; }
 
 bool Connection::set_congestion_control(ControllerIndex index, Instant now) {
   if (congestion_.running()) {

@@ -17,6 +17,7 @@
 #include "weir/tcp/congestion/congestion.h"
 #include "weir/tcp/congestion/window_usage.h"
 #include "weir/tcp/info.h"
+#include "weir/tcp/liveness.h"
 #include "weir/tcp/loss.h"
 #include "weir/tcp/receiver.h"
 #include "weir/tcp/rtt.h"
@@ -112,6 +113,10 @@ class Connection {
   // RST now, and forget.
   void abort(Instant now);
 
+  // The connection's own, or Config's while it has none. Good until the next set_options().
+  const Options& options() const { return options_ ? *options_ : config_->options; }
+  // Takes effect at once. False where there is no memory to keep them, and then nothing has changed.
+  bool set_options(const Options& options, Instant now);
   void set_no_delay(bool on);
   // Another congestion controller of Config::controllers goes on with the present window and threshold; before the
   // handshake's end, it will be the one that begins. False, and nothing changes: it needs ECN, which this connection
@@ -137,7 +142,7 @@ class Connection {
   enum class Role : std::uint8_t { active, passive };
 
   // What poll_transmit() would send next, and the one place that decides it.
-  enum class Emission : std::uint8_t { none, reset, syn, retransmission, text, probe, ack };
+  enum class Emission : std::uint8_t { none, reset, syn, retransmission, text, probe, ack, keepalive };
   struct Plan {
     Emission what = Emission::none;
     std::uint32_t text = 0;  // bytes
@@ -216,6 +221,13 @@ class Connection {
   void fill_retransmission(OutSegment& out, const Plan& plan, Instant now);
   void fill_probe(OutSegment& out, const Plan& plan, Instant now);
 
+  // connection_options.cc
+  bool keep_options(const Options& wanted);
+  void start_keepalive(Instant now);
+  void on_keepalive_timer(Instant now);
+  void watch_user_timeout(Instant now);
+  void on_user_timeout(Instant now);
+
   // connection_timers.cc
   void reschedule(Instant now);
   void on_retransmit_timer(Instant now);
@@ -236,6 +248,8 @@ class Connection {
   TimedSegment timed_;
   Timestamps ts_;
   ChallengeBudget challenges_;
+  Liveness liveness_;
+  std::unique_ptr<Options> options_;  // null: Config's
   Reset reset_;
   Instant last_sent_;              // text or FIN
   SeqNum small_end_;               // the end of the last segment sent that was not full
@@ -252,7 +266,6 @@ class Connection {
   std::uint8_t quick_acks_;              // left
   bool syn_lost_ = false;
   bool scaling_ = false;  // both SYNs have a window scale
-  bool no_delay_;
   bool connected_ = false;
   bool user_gone_ = false;
   bool pipe_broken_ = false;       // written after shutdown

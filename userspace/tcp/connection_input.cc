@@ -191,6 +191,7 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
     ts_.recent_at = now;
   }
   persist_unanswered_ = 0;
+  liveness_.on_segment(now);
 
   bool outstanding = snd_.max != snd_.una;
   bool same_window = snd_.scale.expand(seg.window) == snd_.wnd;
@@ -209,6 +210,7 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
   measure_rtt(seg, now);
   Sender::Acked acked = snd_.on_ack(seg.ack);
   bytes_acked_ += acked.text;
+  liveness_.on_outstanding(snd_.outstanding(), true, now);
   retries_ = 0;
   persist_shots_ = 0;
   probe_owed_ = false;

@@ -18,6 +18,7 @@ Instant Connection::next_deadline() const { return timers_.next(); }
 // not even one whose segments nobody takes from it.
 void Connection::reschedule(Instant now) {
   if (state_ == State::closed || state_ == State::time_wait) return;
+  watch_user_timeout(now);
   if (!snd_.outstanding()) {
     timers_.clear(TimerKind::retransmit);
     timers_.clear(TimerKind::persist);
@@ -56,6 +57,12 @@ void Connection::on_deadline(Instant now) {
       case TimerKind::fin_wait_2:
         enter(State::closed, now);
         break;
+      case TimerKind::keepalive:
+        on_keepalive_timer(now);
+        break;
+      case TimerKind::user_timeout:
+        on_user_timeout(now);
+        break;
       case TimerKind::release_buffers:
         on_release_timer();
         break;
@@ -71,7 +78,9 @@ void Connection::on_retransmit_timer(Instant now) {
                       : state_ == State::syn_received ? config_->syn_ack_retries
                                                       : config_->retries;
   bool window_closed = is_synchronized(state_) && snd_.wnd.closed() && snd_.in_flight() > 0;
-  if (!window_closed && retries_ >= most) {
+  // RFC 5482 3.1: a user timeout takes the place of a count.
+  bool limited = options().user_timeout == Duration{};
+  if (!window_closed && limited && retries_ >= most) {
     fail(Errc::timed_out, now);
     return;
   }

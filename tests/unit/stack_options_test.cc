@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Options by the stack's calls.
+#include "stack_fixture.h"
+
+namespace weir::stack {
+namespace {
+
+class StackOptions : public StackBothFamilies {
+ protected:
+  void SetUp() override { start(); }
+};
+INSTANTIATE_TEST_SUITE_P(Families, StackOptions, testing::Values(Family::v4, Family::v6), family_name);
+
+TEST_P(StackOptions, AConnectionBeginsWithItsListenersOptions) {
+  ListenerId listener = listen();
+  EXPECT_EQ(stack->listener_options(listener), config.tcp.options);
+  Peer before = establish(listener, 1);
+  tcp::Options wanted;
+  wanted.keepalive = true;
+  wanted.keepalive_idle = Duration::seconds(7);
+  ASSERT_TRUE(stack->set_listener_options(listener, wanted));
+  EXPECT_EQ(stack->listener_options(listener), wanted);
+  Peer after = establish(listener, 2);
+  EXPECT_EQ(stack->options(before.id), config.tcp.options);
+  EXPECT_EQ(stack->options(after.id), wanted);
+  advance(Duration::seconds(8));
+  Out probe = only();
+  EXPECT_EQ(probe.dst_port, 2);
+  EXPECT_EQ(probe.seq, after.ack - 1);
+}
+
+TEST_P(StackOptions, AStaleIdHasNone) {
+  ListenerId listener = listen();
+  Peer p = establish(listener);
+  stack->abort(p.id, now);
+  sent();
+  tcp::Options cork;
+  cork.cork = true;
+  EXPECT_FALSE(stack->set_options(p.id, cork, now));
+  EXPECT_EQ(stack->options(p.id), config.tcp.options);
+  stack->close_listener(listener, now);
+  EXPECT_FALSE(stack->set_listener_options(listener, cork));
+}
+
+TEST_P(StackOptions, PullingTheCorkSendsAtOnce) {
+  Peer p = establish(listen());
+  tcp::Options o = stack->options(p.id);
+  o.cork = true;
+  ASSERT_TRUE(stack->set_options(p.id, o, now));
+  std::vector<std::byte> text(10);
+  stack->write(p.id, text, now);
+  EXPECT_EQ(described(), "");
+  o.cork = false;
+  ASSERT_TRUE(stack->set_options(p.id, o, now));
+  EXPECT_EQ(only().text, 10u);
+}
+
+}  // namespace
+}  // namespace weir::stack

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// The user's options, and the two that have deadlines: keepalive and the user timeout.
+#include <algorithm>
+#include <new>
+
+#include "weir/tcp/connection.h"
+
+namespace weir::tcp {
+
+bool Connection::keep_options(const Options& wanted) {
+  if (wanted == config_->options) {
+    options_.reset();
+  } else if (options_) {
+    *options_ = wanted;
+  } else {
+    options_.reset(new (std::nothrow) Options(wanted));
+    if (!options_) return false;
+  }
+  return true;
+}
+
+bool Connection::set_options(const Options& wanted, Instant now) {
+  if (!keep_options(wanted)) return false;
+  start_keepalive(now);
+  timers_.clear(TimerKind::user_timeout);
+  reschedule(now);
+  return true;
+}
+
+void Connection::set_no_delay(bool on) {
+  Options changed = options();
+  changed.no_delay = on;
+  keep_options(changed);
+}
+
+void Connection::start_keepalive(Instant now) {
+  timers_.clear(TimerKind::keepalive);
+  bool applies = is_synchronized(state_) && state_ != State::time_wait;
+  if (!applies || !options().keepalive) return;
+  timers_.arm(TimerKind::keepalive, std::max(now, liveness_.heard + options().keepalive_idle));
+}
+
+// RFC 1122 4.2.3.6. Where something is outstanding its own timers ask, so this one only looks again later.
+void Connection::on_keepalive_timer(Instant now) {
+  const Options& o = options();
+  Duration silent = now - liveness_.heard;
+  if (snd_.outstanding()) {
+    timers_.arm(TimerKind::keepalive, now + o.keepalive_idle);
+    return;
+  }
+  if (silent < o.keepalive_idle) {
+    timers_.arm(TimerKind::keepalive, liveness_.heard + o.keepalive_idle);
+    return;
+  }
+  bool limited = o.user_timeout != Duration{};
+  bool over = limited ? liveness_.probes > 0 && silent >= o.user_timeout : liveness_.probes >= o.keepalive_count;
+  if (over) {
+    error_ = Errc::timed_out;
+    reset_peer(now);
+    return;
+  }
+  ++liveness_.probes;
+  liveness_.probe_owed = true;
+  timers_.arm(TimerKind::keepalive, now + std::max(o.keepalive_interval, Duration::milliseconds(1)));
+}
+
+// From reschedule(). The deadline only moves away while the timer runs, so it is armed once and looks again.
+void Connection::watch_user_timeout(Instant now) {
+  liveness_.on_outstanding(snd_.outstanding(), false, now);
+  Duration limit = options().user_timeout;
+  if (limit == Duration{} || liveness_.waiting_since == Instant::never()) {
+    timers_.clear(TimerKind::user_timeout);
+  } else if (!timers_.armed(TimerKind::user_timeout)) {
+    timers_.arm(TimerKind::user_timeout, std::max(now, liveness_.waiting_since + limit));
+  }
+}
+
+// RFC 9293 3.10.8
+void Connection::on_user_timeout(Instant now) {
+  Instant due = liveness_.waiting_since == Instant::never() ? liveness_.waiting_since
+                                                            : liveness_.waiting_since + options().user_timeout;
+  if (now < due) return;  // reschedule() arms it anew
+  error_ = Errc::timed_out;
+  if (is_synchronized(state_) || state_ == State::syn_received) {
+    reset_peer(now);
+  } else {
+    enter(State::closed, now);
+  }
+}
+
+}  // namespace weir::tcp
