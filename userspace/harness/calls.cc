@@ -245,7 +245,7 @@ Result<void, std::error_code> Host::set_config(int descriptor, const tcp::Config
   if (socket->phase != Phase::idle) return fail(std::errc::invalid_argument);
   socket->base = &impl_->bases.emplace_back(config);
   socket->options.birth = BirthOptions(config);
-  socket->options.no_delay = config.no_delay;
+  socket->options.no_delay = config.options.no_delay;
   return {};
 }
 

@@ -46,7 +46,7 @@ struct BirthOptions {
 
 // The options of one socket, as they stand.
 struct SocketOptions {
-  explicit SocketOptions(const tcp::Config& config) : birth(config), no_delay(config.no_delay) {}
+  explicit SocketOptions(const tcp::Config& config) : birth(config), no_delay(config.options.no_delay) {}
 
   BirthOptions birth;
   std::int64_t linger = -1;
