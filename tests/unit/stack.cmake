@@ -1,5 +1,6 @@
 weir_gtest(weir_stack_test LABEL unit
   SOURCES
+    stack_congestion_test.cc
     stack_cookies_test.cc
     stack_demux_test.cc
     stack_icmp_test.cc

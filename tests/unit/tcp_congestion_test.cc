@@ -150,7 +150,7 @@ TEST(TcpCongestionControl, AChangeOfARunningConnectionKeepsWindowAndThreshold) {
   p.in(". 1:1(0) ack 1461");
   Info before = p.info();
   ASSERT_NE(before.ssthresh, kNoThreshold);
-  ASSERT_TRUE(p->set_congestion_control(*p.scene().config.controllers.find("cubic"), p.now()));
+  ASSERT_EQ(p->set_congestion_control("cubic", p.now()), CongestionChange::done);
   EXPECT_EQ(p.info().congestion, "cubic");
   EXPECT_EQ(p.info().cwnd, before.cwnd);
   EXPECT_EQ(p.info().ssthresh, before.ssthresh);
@@ -159,7 +159,7 @@ TEST(TcpCongestionControl, AChangeOfARunningConnectionKeepsWindowAndThreshold) {
 TEST(TcpCongestionControl, AChangeBeforeTheHandshakeIsTheOneThatBegins) {
   test::Peer p(test::plain());
   p.connect();
-  ASSERT_TRUE(p->set_congestion_control(*p.scene().config.controllers.find("cubic"), p.now()));
+  ASSERT_EQ(p->set_congestion_control("cubic", p.now()), CongestionChange::done);
   p.out("S 0:0(0)");
   p.in("S. 0:0(0) ack 1 win 65535 <mss 1460>");
   EXPECT_EQ(p.info().congestion, "cubic");
@@ -169,7 +169,7 @@ TEST(TcpCongestionControl, AChangeBeforeTheHandshakeIsTheOneThatBegins) {
 TEST(TcpCongestionControl, DctcpWithoutEcnIsRefusedAndALaterDefaultIsReno) {
   test::Peer p(test::plain());
   p.connected();
-  EXPECT_FALSE(p->set_congestion_control(*p.scene().config.controllers.find("dctcp"), p.now()));
+  EXPECT_EQ(p->set_congestion_control("dctcp", p.now()), CongestionChange::needs_ecn);
   EXPECT_EQ(p.info().congestion, "newreno");
   test::Scene scene = test::plain();
   scene.config.congestion = "dctcp";

@@ -125,6 +125,7 @@ struct Listener : EventSource {
   std::uint32_t generation = 1;
   std::uint32_t backlog = 0;
   const tcp::Config* tcp = nullptr;  // of the connections that it takes
+  tcp::ControllerIndex congestion = tcp::kDefaultController;
   bool open = false;
   std::uint32_t pending_count = 0;
   std::uint32_t queued_count = 0;

@@ -191,6 +191,7 @@ weir_reason Stack::Impl::on_new_connection(Listener& listener, const FlowKey& ke
   Slot* slot = create_pending(listener, key, hash, packet, now);
   if (slot == nullptr) return WEIR_R_LOST_NO_MEMORY;
   tcp::Birth born = birth(key, slot->path_mtu, now);
+  born.congestion = listener.congestion;
   // RFC 1122 4.2.2.13 (c): behind all that the one before has used.
   if (packet.iss_after) born.iss = tcp::later_of(born.iss, *packet.iss_after);
   slot->tcp.emplace(tcp::Connection::passive_open(*listener.tcp, born, segment, now));

@@ -14,6 +14,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "weir/base/bytes.h"
@@ -208,6 +210,18 @@ class Stack {
   bool set_listener_options(ListenerId id, const tcp::Options& options);
   tcp::Options listener_options(ListenerId id) const;
   void set_no_delay(ConnectionId id, bool on);
+
+  // --- congestion control, by the names of tcp::Config::controllers ---
+
+  // Of new connections; those of a listener with a choice or a tcp::Config of its own keep theirs.
+  tcp::CongestionChange set_congestion_control(std::string_view name);
+  // Of the connections that this listener takes from now on.
+  tcp::CongestionChange set_congestion_control(ListenerId listener, std::string_view name);
+  // Of a running connection: its window and threshold are carried over.
+  tcp::CongestionChange set_congestion_control(ConnectionId id, std::string_view name, Instant now);
+  // Those of Config::tcp, and the one that new connections have.
+  std::vector<std::string> congestion_controllers() const;
+  std::string_view congestion_control() const;
 
   std::optional<Event> poll_event();
 

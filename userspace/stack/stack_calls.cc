@@ -34,6 +34,7 @@ Result<ListenerId, Errc> Stack::listen(const Endpoint& local, std::uint32_t back
   Listener* listener = impl_->listeners.open(local, backlog);
   if (listener == nullptr) return Err(Errc::address_in_use);
   listener->tcp = tcp != nullptr ? tcp : &impl_->config.tcp;
+  listener->congestion = tcp::kDefaultController;
   return listener->id();
 }
 

@@ -57,6 +57,7 @@ weir_reason Stack::Impl::on_cookie(Listener& listener, const FlowKey& key, std::
   Slot* slot = create_pending(listener, key, hash, packet, now);
   if (slot == nullptr) return WEIR_R_LOST_NO_MEMORY;
   tcp::Birth born = birth(key, slot->path_mtu, now);
+  born.congestion = listener.congestion;
   born.iss = segment.ack - 1;
   slot->tcp.emplace(tcp::Connection::passive_open_by_cookie(*listener.tcp, born, syn, now));
   if (listener.options) slot->tcp->set_options(*listener.options, now);

@@ -18,7 +18,7 @@ struct Config {
   bool window_scale = true;                   // RFC 7323 2
   bool timestamps = true;                     // RFC 7323 3
 
-  ControllerRegistry controllers;      // fixed once a stack has it
+  ControllerRegistry controllers;    // fixed once a stack has it
   std::string congestion = "cubic";  // of new connections; a name that the registry lacks means its first
 
   Duration initial_rto = Duration::seconds(1);  // RFC 6298 2.1

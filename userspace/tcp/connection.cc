@@ -285,14 +285,17 @@ void Connection::abort(Instant now) {
   }
 }
 
-bool Connection::set_congestion_control(ControllerIndex index, Instant now) {
+CongestionChange Connection::set_congestion_control(std::string_view name, Instant now) {
+  auto index = config_->controllers.find(name);
+  if (!index) return CongestionChange::no_such_controller;
   if (congestion_.running()) {
-    auto controller = config_->controllers.make(index);
-    if (controller->needs_ecn() && !may_use_ecn()) return false;
+    auto controller = config_->controllers.make(*index);
+    if (controller->needs_ecn() && !may_use_ecn()) return CongestionChange::needs_ecn;
     congestion_.change_to(std::move(controller), moment(now));
+    reschedule(now);
   }
-  birth_.congestion = index;
-  return true;
+  birth_.congestion = *index;
+  return CongestionChange::done;
 }
 
 // --- looking ---

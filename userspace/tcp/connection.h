@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 
 #include "weir/base/bytes.h"
 #include "weir/base/time.h"
@@ -119,9 +120,8 @@ class Connection {
   bool set_options(const Options& options, Instant now);
   void set_no_delay(bool on);
   // Another congestion controller of Config::controllers goes on with the present window and threshold; before the
-  // handshake's end, it will be the one that begins. False, and nothing changes: it needs ECN, which this connection
-  // has not negotiated.
-  bool set_congestion_control(ControllerIndex index, Instant now);
+  // handshake's end, it will be the one that begins. Where the result is not `done`, nothing has changed.
+  CongestionChange set_congestion_control(std::string_view name, Instant now);
 
   // --- looking ---
 

@@ -14,6 +14,14 @@
 
 namespace weir::tcp {
 
+// What became of the wish for another controller.
+enum class CongestionChange : std::uint8_t {
+  done,
+  no_such_connection,
+  no_such_controller,  // the registry has none of that name
+  needs_ecn,           // and the connection, or the configuration, has none
+};
+
 // Names one of a registry's controllers.
 using ControllerIndex = std::uint8_t;
 inline constexpr ControllerIndex kDefaultController = 0xff;  // the one that the configuration names
