@@ -51,7 +51,7 @@ Json to_json(const control::DetachReport& r) {
 
 std::string to_text(const control::DetachReport& r) {
   std::string out = fmt::format("{}: detached", r.interface);
-  if (r.stale) out += ": what was left of an interface or namespace that is gone";
+  if (r.stale) out += ": what an interrupted attach, or an interface or namespace that is gone, had left";
   if (r.flows_reset > 0) out += fmt::format(", {} reset", count_text(r.flows_reset, "flow", "flows"));
   out += "\n";
   if (r.engine_unresponsive)

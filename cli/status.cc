@@ -70,6 +70,7 @@ Json to_json(const StaleStatus& stale) {
   return {{"interface", stale.summary.interface},
           {"ifindex", stale.summary.ifindex},
           {"netns_cookie", stale.summary.netns_cookie},
+          {"interrupted", stale.summary.interrupted},
           {"directory", stale.summary.directory}};
 }
 
@@ -134,6 +135,18 @@ std::string to_text(const InterfaceStatus& s) {
   return out;
 }
 
+std::string to_text(const StaleStatus& one) {
+  const auto& s = one.summary;
+  if (s.interrupted)
+    return fmt::format(
+        "{0}: an attach was interrupted, nothing is steered: `weir attach {0}` does it anew, "
+        "`weir detach {0}` removes what it left\n",
+        s.interface);
+  return fmt::format(
+      "{0} (interface {1} of a namespace or device that is gone): `weir detach {0}` removes what is left\n",
+      s.interface, s.ifindex);
+}
+
 Outcome<int> run_status(const Context& context) {
   const auto wanted = context.args.get("IFACE");
   std::vector<InterfaceStatus> found;
@@ -180,10 +193,7 @@ Outcome<int> run_status(const Context& context) {
     first = false;
     print(to_text(status));
   }
-  for (const auto& one : stale)
-    print(
-        fmt::format("{} (interface {} of a namespace or device that is gone): `weir detach {}` removes what is left\n",
-                    one.summary.interface, one.summary.ifindex, one.summary.interface));
+  for (const auto& one : stale) print(to_text(one));
   if (unreadable) return Err(*unreadable);
   if (found.empty()) print("weir is attached to no interface of this network namespace: `weir attach IFACE`\n");
   return kOk;

@@ -81,7 +81,8 @@ class BadInput(unittest.TestCase):
     def test_nothing_is_attached(self):
         for argv in self.EVERY[1:]:
             with self.subTest(argv):
-                self.refused(*argv, says=("not attached to veth0" if "veth0" in argv else "attached to no interface", "weir attach"))
+                advice = "weir status" if argv[0] == "detach" else "weir attach"
+                self.refused(*argv, says=("not attached to veth0" if "veth0" in argv else "attached to no interface", advice))
 
     def test_a_second_attach(self):
         self.server.weir("attach", "veth0")

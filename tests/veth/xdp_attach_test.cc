@@ -6,6 +6,8 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -243,14 +245,23 @@ TEST_F(XdpAttach, DetachCountsLiveFlowsAndForceAsksTheEngineFirst) {
   EXPECT_FALSE(xdp::attached_program(ifindex()).value().has_value());
 }
 
-TEST_F(XdpAttach, FlowsOfADeadEngineDoNotHoldADetach) {
+TEST_F(XdpAttach, FlowsOfAStoppedEngineHoldADetachAndThoseOfADeadOneDoNot) {
   attach();
   play_engine({control::Protocol::tcp, 8080});
   xdp::store(maps().steer()[*maps().find_steer(IPPROTO_TCP, 8080)].flows, weir_u32{3});
-  xdp::store(maps().heartbeats()[0].monotonic_ns, static_cast<weir_u64>(xdp::monotonic_ns() - 4'000'000'000));
+  // Silent for long, and its process (this one) exists: it is stopped, and may go on.
+  weir_heartbeat& beat = maps().heartbeats()[0];
+  xdp::store(beat.monotonic_ns, static_cast<weir_u64>(xdp::monotonic_ns() - 4'000'000'000));
+  const auto refused = control::detach({.interface = kServerDevice});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, EBUSY);
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  xdp::store(beat.pid, static_cast<weir_u32>(child));
   const auto detached = control::detach({.interface = kServerDevice});
   ASSERT_TRUE(detached.ok()) << detached.error().message;
-  EXPECT_TRUE(detached->engine_unresponsive);
+  EXPECT_EQ(detached->flows_reset, 0u);
 }
 
 TEST_F(XdpAttach, WhatADeletedInterfaceLeftIsStaleAndRemovable) {
@@ -290,6 +301,12 @@ TEST_F(XdpAttach, AnAttachThatWasKilledHalfWayIsSweptUp) {
     program->keep();
   }
   EXPECT_THAT(traces(), SizeIs(1));
+  const auto all = control::list();
+  ASSERT_TRUE(all.ok()) << all.error().message;
+  const auto own = std::find_if(all->begin(), all->end(), [&](const auto& s) { return s.directory == directory; });
+  ASSERT_NE(own, all->end());
+  EXPECT_TRUE(own->interrupted);
+  EXPECT_EQ(own->interface, kServerDevice);
   attach();
   EXPECT_TRUE(control::detach({.interface = kServerDevice}).ok());
 }

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "weir/asio/error.h"
-#include "weir/tcp/connection.h"
+#include "weir/tcp/readiness.h"
 
 namespace weir::asio::detail {
 

@@ -56,6 +56,13 @@ bool any_engine(const xdp::Maps& maps, Instant now) {
   });
 }
 
+bool any_process(const xdp::Maps& maps, Instant now) {
+  const auto beats = maps.heartbeats();
+  return std::any_of(beats.begin(), beats.end(), [&](const weir_heartbeat& h) {
+    return engine_state(h, now) != EngineState::absent && !engine_dead(age_of(h, now), xdp::load(h.pid));
+  });
+}
+
 bool engines_gone(const xdp::Maps& maps, Instant now) {
   const auto beats = maps.heartbeats();
   return std::all_of(beats.begin(), beats.end(), [&](const weir_heartbeat& h) {

@@ -25,8 +25,12 @@ EngineState engine_state(const weir_heartbeat& heartbeat, Instant now);
 // another pid namespace whose number is free here looks the same, should it be that late.)
 bool engine_dead(Duration age, std::uint32_t pid);
 
-// Some queue's engine is alive or silent, and not dead: its flows count as live.
+// Some queue's engine is alive or silent, and not dead: it can answer.
 bool any_engine(const xdp::Maps& maps, Instant now);
+
+// Some queue's engine has a process that exists, stopped ones among them: its flows are there, whether or not they are
+// served now.
+bool any_process(const xdp::Maps& maps, Instant now);
 
 // No engine can come back: every heartbeat is zero, or old and its process gone. A process in another pid namespace
 // cannot be told from a gone one, and is taken for gone when its heartbeat is old.

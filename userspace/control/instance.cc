@@ -39,6 +39,12 @@ Err<Error> not_attached(std::string_view interface) {
   return xdp::fail("weir is not attached to " + name + ": `weir attach " + name + "`", ENOENT);
 }
 
+Err<Error> nothing_to_detach(const std::string& interface) {
+  return xdp::fail(
+      "weir is not attached to " + interface + ", so nothing was changed: `weir status` shows what is attached",
+      ENOENT);
+}
+
 // What weir cannot serve, refused by name.
 Outcome<void> check_interface(const Interface& i) {
   auto refuse = [](std::string why) { return xdp::fail(std::move(why), EOPNOTSUPP); };
@@ -196,7 +202,7 @@ Outcome<AttachReport> attach_replacing(const AttachOptions& options, const Inter
 }
 
 std::uint64_t live_flows(const xdp::Maps& maps, Instant now) {
-  if (!any_engine(maps, now)) return 0;
+  if (!any_process(maps, now)) return 0;
   std::uint64_t sum = 0;
   for (const weir_steer& s : maps.steer())
     if (xdp::load(s.protocol) != 0) sum += xdp::load(s.flows);
@@ -347,7 +353,7 @@ Outcome<DetachReport> detach(const DetachOptions& options) {
                          " in this network namespace, and weir was not attached to one: "
                          "`weir status` shows what is attached",
                      ENODEV);
-  return not_attached(options.interface);
+  return nothing_to_detach(options.interface);
 }
 
 Outcome<std::vector<InstanceSummary>> list() {
@@ -374,11 +380,12 @@ Outcome<std::vector<InstanceSummary>> list() {
       if (s.netns_cookie != *own) continue;
       return Err(link.error());
     }
+    char now[IF_NAMESIZE];
+    s.interrupted = !link && if_indextoname(s.ifindex, now) != nullptr;
     s.stale = !link || link->ifindex == 0;
     if (s.netns_cookie != *own && !(link && s.stale)) continue;
     read_label(s);
-    char now[IF_NAMESIZE];
-    if (!s.stale && if_indextoname(s.ifindex, now) != nullptr) s.interface = now;
+    if ((!s.stale || s.interrupted) && if_indextoname(s.ifindex, now) != nullptr) s.interface = now;
     out.push_back(std::move(s));
   }
   std::sort(out.begin(), out.end(), [](const InstanceSummary& a, const InstanceSummary& b) {

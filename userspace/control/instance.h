@@ -64,7 +64,7 @@ struct DetachReport {
   std::string interface;
   std::uint32_t removed = 0;         // instances; more than one only of stale ones
   std::uint64_t flows_reset = 0;     // that were live when force was used
-  bool stale = false;                // what was removed belonged to an interface or namespace that is gone
+  bool stale = false;                // what was removed steered nothing (InstanceSummary::stale)
   bool engine_unresponsive = false;  // it did not close its sockets in time
 };
 // Takes the lock. Code ENOENT where weir is not attached to that interface.
@@ -77,7 +77,10 @@ struct InstanceSummary {
   std::uint64_t netns_cookie = 0;
   std::string directory;  // of the pins
   std::uint32_t abi = 0;  // 0: unreadable
-  bool stale = false;     // its interface or namespace no longer exists; `weir detach` removes it
+  // It steers nothing: its interface or namespace no longer exists, or an attach was killed half-way. `weir detach`
+  // removes it, the next attach replaces it.
+  bool stale = false;
+  bool interrupted = false;  // stale, by such an attach: the interface is there
 };
 // Those of this namespace, and stale ones of any. Empty where nothing is attached; EPERM where the pins cannot be read.
 Outcome<std::vector<InstanceSummary>> list();

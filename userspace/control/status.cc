@@ -60,7 +60,7 @@ Outcome<Status> read_status(const Instance& instance, Instant now) {
   auto filter = maps.read_filter(xdp::load(config.filter_selector) & 1);
   if (!filter) return Err(filter.error());
   out.rules = filter->count;
-  if (any_engine(maps, now))
+  if (any_process(maps, now))
     for (const SteerEntry& e : out.steered) out.live_flows += e.flows;
   return out;
 }

@@ -91,7 +91,7 @@ Outcome<RemovalReport> steer_del(const xdp::Maps& maps, Port port, Removal how, 
     // A SYN that was judged before the flag is with the engine after this; a flow that it makes is counted below.
     if (auto r = xdp::synchronize_programs(); !r) return Err(r.error());
   }
-  if (any_engine(maps, now)) out.flows = xdp::load(entry.flows);
+  if (any_process(maps, now)) out.flows = xdp::load(entry.flows);
   if (how == Removal::drain && out.flows > 0) return out;
   if (auto r = free_entry(maps, entry); !r) return Err(r.error());
   out.removed = true;

@@ -24,8 +24,8 @@
 #include "weir/base/time.h"
 #include "weir/common/reasons.h"
 #include "weir/tcp/config.h"
-#include "weir/tcp/connection.h"  // Readiness
 #include "weir/tcp/info.h"
+#include "weir/tcp/readiness.h"
 #include "weir/wire/checksum.h"
 
 namespace weir::stack {

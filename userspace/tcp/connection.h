@@ -20,6 +20,7 @@
 #include "weir/tcp/info.h"
 #include "weir/tcp/liveness.h"
 #include "weir/tcp/loss.h"
+#include "weir/tcp/readiness.h"
 #include "weir/tcp/receiver.h"
 #include "weir/tcp/rtt.h"
 #include "weir/tcp/segment.h"
@@ -36,14 +37,6 @@ struct Birth {
   std::uint16_t mss = 536;  // the largest text that the path's MTU lets a segment carry without options, either way
   Family family = Family::v4;
   ControllerIndex congestion = kDefaultController;  // of Config::controllers
-};
-
-// Bits of Connection::readiness(). Each holds until the user's next call consumes it.
-enum Readiness : std::uint8_t {
-  kConnected = 1 << 0,  // the handshake is complete
-  kReadable = 1 << 1,   // read() returns text, the end of the stream, or an error
-  kWritable = 1 << 2,   // write() takes at least one byte, or returns an error
-  kFailed = 1 << 3,     // error() says why; nothing more will come
 };
 
 class Connection {
