@@ -79,3 +79,16 @@ function(weir_gtest name)
   gtest_discover_tests(${name} TEST_PREFIX "${ARG_LABEL}." DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${ARG_LABEL} TIMEOUT ${ARG_TIMEOUT})
 endfunction()
+
+# weir_heavy_source(FILE...): a source whose templates take GCC minutes and gigabytes, the more with sanitizers (Beast's
+# coroutines): less debug information, and with sanitizers no optimisation.
+function(weir_heavy_source)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    return()
+  endif()
+  set(options -fno-var-tracking -g1)
+  if(WEIR_SANITIZE)
+    list(APPEND options -O0)
+  endif()
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "${options}")
+endfunction()
