@@ -48,6 +48,7 @@ class Draw {
       c->tcp.send_buffer = static_cast<std::uint32_t>(pick({4'096, 16'384, 65'536, 262'144}));
       c->tcp.window_scale = !one_in(4);
       c->tcp.timestamps = !one_in(3);
+      c->tcp.sack = !one_in(5);
       // With a loss of 8 % each way, the odds of one in a million.
       c->tcp.syn_retries = 12;
       c->tcp.syn_ack_retries = 12;

@@ -78,6 +78,13 @@ void World::serve(Host& host, bool is_server) {
       if (!is_server) error_ = "a listener's event where none is";
       while (auto id = host.stack().accept(event->listener)) {
         std::size_t i = static_cast<std::size_t>(host.stack().remote_endpoint(*id).port - kFirstClientPort);
+        // A cookie lives on in the network: the ACK with it, come late, opens a connection that its client has left.
+        bool ghost = p_.server.syn_cookies != stack::SynCookies::never && i < pairs_.size() &&
+                     pairs_[i].server != nullptr && pairs_[i].server->done();
+        if (ghost) {
+          host.stack().abort(*id, now_);
+          continue;
+        }
         if (i >= pairs_.size() || pairs_[i].server != nullptr) {
           error_ = "a second connection of one client port";
           return;

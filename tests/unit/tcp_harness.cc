@@ -24,7 +24,16 @@ std::uint32_t number(const std::string& token, std::string_view words) {
 void parse_option(Packet& p, const std::string& option, std::string_view words) {
   std::istringstream in(option);
   std::string kind, a, b;
-  in >> kind >> a >> b;
+  in >> kind;
+  if (kind == "sack") {
+    for (std::string block; in >> block;) {
+      auto colon = block.find(':');
+      if (colon == std::string::npos) bad(words);
+      p.sack.push_back({number(block.substr(0, colon), words), number(block.substr(colon + 1), words)});
+    }
+    return;
+  }
+  in >> a >> b;
   if (kind == "mss") {
     p.mss = static_cast<std::uint16_t>(number(a, words));
   } else if (kind == "wscale") {
@@ -35,6 +44,10 @@ void parse_option(Packet& p, const std::string& option, std::string_view words) 
     if (!b.empty() && b != "_") p.tsecr = number(b, words);
   } else if (kind == "nots") {
     p.no_timestamps = true;
+  } else if (kind == "sackOK") {
+    p.sack_ok = true;
+  } else if (kind == "nosack") {
+    p.no_sack = true;
   } else if (!kind.empty()) {
     bad(words);
   }
@@ -147,12 +160,15 @@ std::string Packet::to_string() const {
   if (retransmission) s << " again";
   std::string options;
   if (mss) options += ",mss " + std::to_string(*mss);
+  if (sack_ok) options += ",sackOK";
   if (timestamps) {
     options += ",ts";
     if (tsval) options += ' ' + std::to_string(*tsval);
     if (tsecr) options += ' ' + std::to_string(*tsecr);
   }
   if (wscale) options += ",wscale " + std::to_string(*wscale);
+  if (!sack.empty()) options += ",sack";
+  for (wire::SackBlock b : sack) options += ' ' + std::to_string(b.left) + ':' + std::to_string(b.right);
   if (!options.empty()) s << " <" << options.substr(1) << '>';
   return s.str();
 }
@@ -163,6 +179,8 @@ bool Packet::matches(const Packet& e) const {
   if (e.window && window != e.window) return false;
   if (e.retransmission && !retransmission) return false;
   if (!e.options_given) return true;
+  if ((e.sack_ok && !sack_ok) || (e.no_sack && !sack.empty()) || (!e.sack.empty() && sack != e.sack)) return false;
+  if (!e.sack.empty() || e.no_sack) return true;
   if (mss != e.mss || wscale != e.wscale || timestamps != e.timestamps) return false;
   if (e.tsval && tsval != e.tsval) return false;
   return !e.tsecr || tsecr == e.tsecr;
@@ -196,6 +214,10 @@ Segment Peer::build(const Packet& p) {
   h.window = wire::WireWindow(static_cast<std::uint16_t>(p.window.value_or(65'535)));
   h.urgent = p.urgent.value_or(0);
   h.options.mss = p.mss;
+  h.options.sack_permitted = p.sack_ok;
+  for (wire::SackBlock b : p.sack) {
+    h.options.add_sack({scene_.birth.iss.raw() + b.left, scene_.birth.iss.raw() + b.right});
+  }
   h.options.window_scale = p.wscale;
   if (p.timestamps || (peer_timestamps && !p.no_timestamps && !h.flags.rst())) {
     h.options.timestamps = wire::TcpTimestamps{p.tsval.value_or(peer_clock()), p.tsecr.value_or(last_tsval_)};
@@ -245,6 +267,8 @@ std::optional<Packet> Peer::poll() {
   p.window = view.window().raw();
   p.mss = o.mss;
   p.wscale = o.window_scale;
+  p.sack_ok = o.sack_permitted;
+  for (wire::SackBlock b : o.sack_blocks()) { p.sack.push_back({b.left - scene_.peer_iss, b.right - scene_.peer_iss}); }
   p.retransmission = seg.retransmission;
   if (o.timestamps) {
     p.timestamps = true;

@@ -39,7 +39,10 @@ struct Packet {
   std::optional<std::uint16_t> mss;
   std::optional<std::uint8_t> wscale;
   bool timestamps = false;
-  bool no_timestamps = false;  // "nots"
+  bool no_timestamps = false;         // "nots"
+  bool sack_ok = false;               // of an expected packet: compared only where it says so
+  bool no_sack = false;               // "nosack": an expected packet without SACK blocks
+  std::vector<wire::SackBlock> sack;  // "sack 2001:3001 4001:5001", compared where given
   std::optional<std::uint32_t> tsval;
   std::optional<std::uint32_t> tsecr;
   bool retransmission = false;

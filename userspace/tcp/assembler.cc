@@ -7,8 +7,9 @@
 namespace weir::tcp {
 
 void Assembler::erase(std::size_t first, std::size_t last) {
-  std::copy(slots_->begin() + static_cast<std::ptrdiff_t>(last), slots_->begin() + static_cast<std::ptrdiff_t>(count_),
-            slots_->begin() + static_cast<std::ptrdiff_t>(first));
+  auto begin = slots_->intervals.begin();
+  std::copy(begin + static_cast<std::ptrdiff_t>(last), begin + static_cast<std::ptrdiff_t>(count_),
+            begin + static_cast<std::ptrdiff_t>(first));
   count_ -= last - first;
 }
 
@@ -17,7 +18,7 @@ Assembler::Outcome Assembler::add(SeqNum begin, SeqNum end) {
     slots_.reset(new (std::nothrow) Slots);
     if (!slots_) return Outcome::no_memory;
   }
-  auto& s = *slots_;
+  auto& s = slots_->intervals;
   // [first, last): those that touch [begin, end). Found from the back: new text mostly comes behind all other.
   std::size_t last = count_;
   while (last > 0 && s[last - 1].begin.after(end)) --last;
@@ -30,19 +31,58 @@ Assembler::Outcome Assembler::add(SeqNum begin, SeqNum end) {
                        s.begin() + static_cast<std::ptrdiff_t>(count_ + 1));
     s[first] = {begin, end};
     ++count_;
+    note_arrival(begin);
     return Outcome::added;
   }
   Interval merged{earlier_of(begin, s[first].begin), later_of(end, s[last - 1].end)};
+  note_arrival(begin);
   if (last - first == 1 && merged == s[first]) return Outcome::duplicate;
   s[first] = merged;
   erase(first + 1, last);
   return Outcome::added;
 }
 
+// Arrivals of one interval count once.
+void Assembler::note_arrival(SeqNum begin) {
+  auto& r = slots_->recent;
+  std::size_t kept = 0;
+  std::array<SeqNum, 4> others{};
+  const Interval* its = around(begin);
+  for (std::size_t i = 0; i < slots_->recent_count && kept < others.size() - 1; ++i) {
+    if (its == nullptr || around(r[i]) != its) others[kept++] = r[i];
+  }
+  r[0] = begin;
+  std::copy(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(kept), r.begin() + 1);
+  slots_->recent_count = kept + 1;
+}
+
+const Assembler::Interval* Assembler::around(SeqNum seq) const {
+  for (const Interval& i : intervals()) {
+    if (seq.before(i.begin)) break;
+    if (seq.before(i.end)) return &i;
+  }
+  return nullptr;
+}
+
+std::size_t Assembler::newest(std::span<Interval> to) const {
+  std::size_t n = 0;
+  auto append = [&](const Interval& i) {
+    auto end = to.begin() + static_cast<std::ptrdiff_t>(n);
+    if (n < to.size() && std::find(to.begin(), end, i) == end) to[n++] = i;
+  };
+  if (count_ == 0) return 0;
+  for (std::size_t i = 0; i < slots_->recent_count; ++i) {
+    if (const Interval* its = around(slots_->recent[i])) append(*its);
+  }
+  // Those that joined an earlier one leave room for what may never have been told.
+  for (const Interval& i : intervals()) append(i);
+  return n;
+}
+
 SeqNum Assembler::take_in_order(SeqNum nxt) {
   std::size_t n = 0;
-  while (n < count_ && (*slots_)[n].begin.at_or_before(nxt)) {
-    nxt = later_of(nxt, (*slots_)[n].end);
+  while (n < count_ && slots_->intervals[n].begin.at_or_before(nxt)) {
+    nxt = later_of(nxt, slots_->intervals[n].end);
     ++n;
   }
   if (n > 0) erase(0, n);

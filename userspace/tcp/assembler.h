@@ -24,14 +24,22 @@ class Assembler {
   // A window of 256 KiB in which every third segment is missing has some sixty. A sender that makes more loses the
   // newest text to LOST_OOO_LIMIT, and sends it again.
   static constexpr std::size_t kMost = 64;
-  using Slots = std::array<Interval, kMost>;
+  struct Slots {
+    std::array<Interval, kMost> intervals;
+    std::array<SeqNum, 4> recent;  // where the latest arrivals begin, the newest first
+    std::size_t recent_count = 0;
+  };
 
   bool empty() const { return count_ == 0; }
-  std::span<const Interval> intervals() const { return {slots_ ? slots_->data() : nullptr, count_}; }
+  std::span<const Interval> intervals() const { return {slots_ ? slots_->intervals.data() : nullptr, count_}; }
 
   enum class Outcome : std::uint8_t { added, duplicate, full, no_memory };
   // [begin, end), not empty. `duplicate`: all of it was there. `full`, `no_memory`: nothing has changed.
   Outcome add(SeqNum begin, SeqNum end);
+  // As many intervals as fit, those first to which the latest arrivals went (RFC 2018 4). Returns how many.
+  std::size_t newest(std::span<Interval> to) const;
+  // The interval around `seq`, or nothing.
+  const Interval* around(SeqNum seq) const;
   // The text up to `nxt` is in order. Drops what lies at or before it, and returns the end of the interval that now
   // joins it, or `nxt`.
   SeqNum take_in_order(SeqNum nxt);
@@ -43,6 +51,7 @@ class Assembler {
   bool holds_memory() const { return slots_ != nullptr; }
 
  private:
+  void note_arrival(SeqNum begin);
   void erase(std::size_t first, std::size_t last);
 
   std::unique_ptr<Slots> slots_;

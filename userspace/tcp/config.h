@@ -17,6 +17,7 @@ struct Config {
   std::uint32_t send_buffer = 256 * 1024;     // bytes a connection may hold unacknowledged and unsent
   bool window_scale = true;                   // RFC 7323 2
   bool timestamps = true;                     // RFC 7323 3
+  bool sack = true;                           // RFC 2018
 
   ControllerRegistry controllers;    // fixed once a stack has it
   std::string congestion = "cubic";  // of new connections; a name that the registry lacks means its first

@@ -96,6 +96,7 @@ void Connection::enter(State to, Instant now) {
 // Whatever can still be read stays; the rest is of no more use.
 void Connection::release_memory() {
   snd_.text.release();
+  recovery_.reset();
   rcv_.gaps.release();
   if (user_gone_ || rcv_.text.empty()) rcv_.text.release();
 }
@@ -109,6 +110,7 @@ void Connection::negotiate(const wire::TcpOptions& offered, Instant now) {
   } else {
     snd_.scale = rcv_.scale = WindowScale();
   }
+  sack_ = config_->sack && offered.sack_permitted;
   if (config_->timestamps && offered.timestamps) {
     ts_.on = true;
     ts_.recent = offered.timestamps->tsval;
@@ -133,7 +135,7 @@ void Connection::establish(Instant now) {
   if (snd_.fin == Sender::Fin::queued) enter(State::fin_wait_1, now);
 }
 
-Moment Connection::moment(Instant now) const { return {now, send_mss(), snd_.in_flight(), rtt_.srtt()}; }
+Moment Connection::moment(Instant now) const { return {now, send_mss(), pipe(), rtt_.srtt()}; }
 
 bool Connection::may_use_ecn() const { return false; }
 
@@ -185,6 +187,9 @@ std::size_t Connection::write(ConstBytes text, Instant now) {
   }
   std::size_t n = std::min(text.size(), writable_bytes());
   if (n == 0 || !snd_.text.reserve(snd_.text.size() + n)) return 0;
+  if (recovery_ && snd_.unsent() == 0 && recovery_->out.lost() == 0 && pipe() < send_window()) {
+    recovery_->delivery.on_starved(delivered_, pipe());
+  }
   snd_.text.append(text.first(n));
   buffers_used_ = true;
   reschedule(now);
@@ -330,7 +335,8 @@ bool Connection::may_be_replaced_by(const Segment& syn) const {
 }
 
 std::size_t Connection::buffer_memory() const {
-  return snd_.text.capacity() + rcv_.text.capacity() + (rcv_.gaps.holds_memory() ? sizeof(Assembler::Slots) : 0);
+  return snd_.text.capacity() + rcv_.text.capacity() + (recovery_ ? sizeof(Recovery) + recovery_->out.memory() : 0) +
+         (rcv_.gaps.holds_memory() ? sizeof(Assembler::Slots) : 0);
 }
 
 Info Connection::info(Instant) const {
@@ -348,7 +354,14 @@ Info Connection::info(Instant) const {
   i.receive_mss = receive_mss_;
   i.send_window = snd_.wnd.bytes();
   i.receive_window = rcv_.wnd().bytes();
-  i.in_flight = snd_.in_flight();
+  i.in_flight = pipe();
+  i.sacked = recovery_ ? recovery_->out.sacked() : 0;
+  i.delivered = delivered_;
+  i.lost = lost_;
+  i.dsacks = dsacks_;
+  i.undos = undos_;
+  i.sack = sack_;
+  i.reordering_seen = recovery_ && recovery_->rack.reordering_seen();
   i.send_queue = static_cast<std::uint32_t>(snd_.text.size());
   i.receive_queue = static_cast<std::uint32_t>(rcv_.text.size());
   i.bytes_acked = bytes_acked_;

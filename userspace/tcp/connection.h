@@ -22,6 +22,7 @@
 #include "weir/tcp/loss.h"
 #include "weir/tcp/readiness.h"
 #include "weir/tcp/receiver.h"
+#include "weir/tcp/recovery.h"
 #include "weir/tcp/rtt.h"
 #include "weir/tcp/segment.h"
 #include "weir/tcp/sender.h"
@@ -140,7 +141,10 @@ class Connection {
     Emission what = Emission::none;
     std::uint32_t text = 0;  // bytes
     bool fin = false;
+    bool tail = false;         // of a retransmission: it is a tail loss probe
+    Transmissions::Id id = 0;  // of a retransmission, with SACK
   };
+  struct AckScan;
 
   struct Reset {
     SeqNum seq;
@@ -194,6 +198,8 @@ class Connection {
   void on_fin_acked(Instant now);
   weir_reason on_text(const Segment& seg, Instant now);
   void on_peer_fin(Instant now);
+  Sender::Acked take_ack(const Segment& seg, Instant now);
+  AckEvent ack_event(std::uint32_t text, Instant now);
   void measure_rtt(const Segment& seg, Instant now);
   void owe_ack_of_text(const Receiver::Received& received, Instant now);
   void owe_reset(const Segment& seg);
@@ -208,6 +214,8 @@ class Connection {
   std::uint32_t send_window() const;
   SeqNum ack_seq() const;
   void fill(OutSegment& out, SeqNum seq, wire::TcpFlags flags, Instant now);
+  bool has_sack() const;
+  void fill_sack(OutSegment& out);
   void fill_reset(OutSegment& out, Instant now);
   void fill_syn(OutSegment& out, Instant now);
   void fill_text(OutSegment& out, const Plan& plan, Instant now);
@@ -220,6 +228,32 @@ class Connection {
   void on_keepalive_timer(Instant now);
   void watch_user_timeout(Instant now);
   void on_user_timeout(Instant now);
+
+  // connection_recovery.cc
+  std::uint32_t pipe() const;
+  std::uint32_t most_segments() const;
+  void begin_tracking(Instant now);
+  void go_back();
+  Plan plan_again(Transmissions::Id id) const;
+  Plan plan_recovery(bool& blocked) const;
+  void track_sent(SeqNum behind, std::uint32_t bytes, bool again, Instant now);
+  void fill_tracked_retransmission(OutSegment& out, const Plan& plan, Instant now);
+  void scan_delivered(AckScan& scan, const Segment& seg, const Transmission& t, bool whole, Instant now);
+  bool is_dsack(const Segment& seg) const;
+  void on_tracked_ack(const Segment& seg, Instant now);
+  void measure_tracked_rtt(const AckScan& scan, const Segment& seg, Instant now);
+  Rack::View rack_view(Instant now) const;
+  std::uint32_t detect_losses(Instant now);
+  void on_reorder_timer(Instant now);
+  void enter_recovery(std::uint32_t flight, Instant now);
+  void leave_recovery(Instant now);
+  void finish_reduction(Instant now);
+  bool may_undo(const AckScan& scan, const Segment& seg) const;
+  void undo_recovery(Instant now);
+  void advance_frto(const AckScan& scan);
+  void on_tracked_timeout(bool again, Instant now);
+  void arm_probe(Instant now);
+  void on_probe_timer(Instant now);
 
   // connection_timers.cc
   void reschedule(Instant now);
@@ -236,7 +270,8 @@ class Connection {
   RttEstimator rtt_;
   Congestion congestion_;
   WindowUsage usage_;
-  LossDetector loss_;
+  LossDetector loss_;                   // where recovery_ is not
+  std::unique_ptr<Recovery> recovery_;  // with SACK, while text is in flight and a while longer
   Timers timers_;
   TimedSegment timed_;
   Timestamps ts_;
@@ -259,6 +294,7 @@ class Connection {
   std::uint8_t quick_acks_;              // left
   bool syn_lost_ = false;
   bool scaling_ = false;  // both SYNs have a window scale
+  bool sack_ = false;     // both SYNs permit it
   bool connected_ = false;
   bool user_gone_ = false;
   bool pipe_broken_ = false;       // written after shutdown
@@ -269,7 +305,12 @@ class Connection {
 
   std::uint32_t retransmits_ = 0;
   std::uint32_t timeouts_ = 0;
+  std::uint32_t lost_ = 0;  // segments
+  std::uint32_t dsacks_ = 0;
+  std::uint32_t undos_ = 0;
   std::uint32_t out_of_order_ = 0;
+  std::uint64_t lost_bytes_ = 0;
+  std::uint64_t delivered_ = 0;
   std::uint64_t bytes_acked_ = 0;
   std::uint64_t bytes_received_ = 0;
   std::uint64_t segments_out_ = 0;

@@ -195,7 +195,10 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
 
   bool outstanding = snd_.max != snd_.una;
   bool same_window = snd_.scale.expand(seg.window) == snd_.wnd;
-  if (seg.ack.after(snd_.una)) {
+  if (recovery_) {
+    on_tracked_ack(seg, now);
+    if (state_ == State::closed) return WEIR_R_TAKEN_TCP;
+  } else if (seg.ack.after(snd_.una)) {
     on_new_ack(seg, now);
     if (state_ == State::closed) return WEIR_R_TAKEN_TCP;
   } else if (seg.ack == snd_.una && outstanding && seg.len() == 0 && same_window && snd_.in_flight() > 0) {
@@ -206,8 +209,8 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
   return WEIR_R_TAKEN_TCP;
 }
 
-void Connection::on_new_ack(const Segment& seg, Instant now) {
-  measure_rtt(seg, now);
+// SND.UNA moves.
+Sender::Acked Connection::take_ack(const Segment& seg, Instant now) {
   Sender::Acked acked = snd_.on_ack(seg.ack);
   bytes_acked_ += acked.text;
   liveness_.on_outstanding(snd_.outstanding(), true, now);
@@ -215,27 +218,37 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
   persist_shots_ = 0;
   probe_owed_ = false;
   if (snd_.una.at_or_after(small_end_)) small_end_ = snd_.una;
+  return acked;
+}
+
+// Of an ACK whose SND.UNA has been taken; once for each.
+AckEvent Connection::ack_event(std::uint32_t text, Instant now) {
+  AckEvent ack;
+  ack.now = now;
+  ack.acked = text;
+  ack.mss = send_mss();
+  ack.peak_in_flight = usage_.peak();
+  ack.in_flight = pipe();
+  ack.min_rtt = rtt_.min_rtt();
+  ack.srtt = rtt_.srtt();
+  ack.delivered = delivered_;
+  ack.round_start = usage_.on_ack(snd_.una, snd_.max);
+  return ack;
+}
+
+// Without SACK.
+void Connection::on_new_ack(const Segment& seg, Instant now) {
+  measure_rtt(seg, now);
+  Sender::Acked acked = take_ack(seg, now);
+  delivered_ += acked.text;
 
   std::uint32_t mss = send_mss();
-  std::uint32_t peak = usage_.peak();
-  bool round_start = usage_.on_ack(snd_.una, snd_.max);
+  AckEvent ack = ack_event(acked.text, now);
   bool restart = true;
   switch (loss_.on_new_ack(snd_.una, acked.text, mss)) {
     case LossDetector::NewAck::normal:
       retransmit_first_ = false;
-      if (acked.text > 0) {
-        AckEvent ack;
-        ack.now = now;
-        ack.acked = acked.text;
-        ack.mss = mss;
-        ack.peak_in_flight = peak;
-        ack.in_flight = snd_.in_flight();
-        ack.min_rtt = rtt_.min_rtt();
-        ack.srtt = rtt_.srtt();
-        ack.delivered = bytes_acked_;
-        ack.round_start = round_start;
-        congestion_.on_ack(ack);
-      }
+      if (acked.text > 0) congestion_.on_ack(ack);
       break;
     case LossDetector::NewAck::first_partial:
       retransmit_first_ = true;
@@ -383,6 +396,7 @@ void Connection::owe_reset(const Segment& seg) {
 // any other may be half of a loop of ACKs, or a stranger's, and has a budget.
 void Connection::answer_refused(const Segment& seg, Instant now) {
   if (!seg.text.empty() || seg.flags.fin()) {
+    rcv_.note_duplicate(seg.seq, seg.seq + static_cast<std::uint32_t>(seg.text.size()));
     ack_ = AckDebt::now;
   } else {
     owe_challenge(now);
@@ -460,9 +474,7 @@ void Connection::on_path_mss(std::uint16_t mss, Instant now) {
 void Connection::lower_mss(std::uint16_t mss) {
   birth_.mss = mss;
   if (!is_synchronized(state_) || snd_.in_flight() == 0) return;
-  snd_.go_back();
-  timed_.running = false;
-  retransmit_first_ = false;
+  go_back();
 }
 
 }  // namespace weir::tcp

@@ -5,10 +5,22 @@
 #include "weir/tcp/connection.h"
 
 namespace weir::tcp {
+namespace {
+
+constexpr std::uint32_t kMostSackOption = 40;  // all of the options' room
+constexpr std::uint32_t kTimestampsOption = 12;
+constexpr std::uint32_t kSackOption = 4;  // RFC 2018 3, with two NOPs
+constexpr std::uint32_t kSackBlock = 8;
+
+}  // namespace
 
 bool Connection::wants_transmit(Instant) const { return plan().what != Emission::none; }
 
-std::uint32_t Connection::send_window() const { return loss_.in_recovery() ? loss_.window() : congestion_.cwnd(); }
+std::uint32_t Connection::send_window() const {
+  if (!recovery_) return loss_.in_recovery() ? loss_.window() : congestion_.cwnd();
+  bool reducing = recovery_->phase == Recovery::Phase::recovery && !congestion_.governs_recovery();
+  return reducing ? recovery_->rate_reduction.window() : congestion_.cwnd();
+}
 
 // SEG.SEQ of a segment without text: SND.NXT as the peer sees it, which a time-out does not take back. Where the window
 // has closed over what was sent, the last number that the peer still takes.
@@ -29,7 +41,14 @@ Connection::Plan Connection::plan() const {
       if (snd_.nxt == snd_.iss) return {Emission::syn};
       break;
     default: {
-      if (retransmit_first_ && snd_.in_flight() > 0) {
+      // What an ACK with SACK blocks says is not left to a segment of text that has no room for them.
+      if (ack_ == AckDebt::now && has_sack()) return {Emission::ack};
+      if (recovery_) {
+        bool blocked = false;
+        Plan next = plan_recovery(blocked);
+        if (next.what != Emission::none) return next;
+        if (blocked) break;
+      } else if (retransmit_first_ && snd_.in_flight() > 0) {
         std::uint32_t flight = snd_.in_flight();
         auto text = static_cast<std::uint32_t>(std::min<std::size_t>(snd_.text.size(), flight));
         Plan again{Emission::retransmission, std::min(text, send_mss())};
@@ -63,8 +82,15 @@ Connection::Plan Connection::plan_text() const {
 
   std::uint32_t text = std::min({unsent, mss, usable});
   if (text == 0) return {};
-  std::uint32_t window = send_window() + loss_.allowance(mss);
-  if (flight > 0 && flight + text > window) return {};
+  if (recovery_) {
+    if (recovery_->out.size() >= most_segments()) return {};
+    std::uint32_t out = pipe();
+    bool told = recovery_->frto_budget > 0;  // RFC 5682 3.1, step 2
+    if (out > 0 && out + text > send_window() && !told) return {};
+  } else {
+    std::uint32_t window = send_window() + loss_.allowance(mss);
+    if (flight > 0 && flight + text > window) return {};
+  }
   bool all = text == unsent;
   bool again = snd_.nxt.before(snd_.max);
   if (text < mss) {
@@ -102,6 +128,7 @@ bool Connection::poll_transmit(OutSegment& out, Instant now) {
       break;
     case Emission::ack:
       fill(out, ack_seq(), wire::kAck, now);
+      fill_sack(out);
       break;
     case Emission::keepalive:
       // RFC 1122 4.2.3.6: before the window, so that the peer has to answer.
@@ -137,6 +164,20 @@ void Connection::fill(OutSegment& out, SeqNum seq, wire::TcpFlags flags, Instant
   if (offer) out.header.options.timestamps = wire::TcpTimestamps{timestamp(now), ts_.recent};
 }
 
+bool Connection::has_sack() const { return sack_ && (rcv_.has_duplicate() || !rcv_.gaps.empty()); }
+
+// RFC 2018 3, 4; RFC 2883 4: a duplicate first, once, and then what has come out of order, the newest first. As many as
+// there is room for behind the text.
+void Connection::fill_sack(OutSegment& out) {
+  if (!has_sack()) return;
+  std::uint32_t room = out.text_size() == 0 ? kMostSackOption - (ts_.on ? kTimestampsOption : 0)
+                                            : send_mss() - static_cast<std::uint32_t>(out.text_size());
+  if (room < kSackOption + kSackBlock) return;
+  std::array<Assembler::Interval, wire::kTcpMaxSackBlocks> blocks;
+  std::size_t n = rcv_.take_sack(std::span(blocks).first(std::min<std::size_t>((room - kSackOption) / kSackBlock, 4)));
+  for (std::size_t i = 0; i < n; ++i) out.header.options.add_sack({blocks[i].begin.raw(), blocks[i].end.raw()});
+}
+
 void Connection::fill_reset(OutSegment& out, Instant now) {
   out = OutSegment{};
   out.header.seq = reset_.seq.raw();
@@ -155,6 +196,7 @@ void Connection::fill_syn(OutSegment& out, Instant now) {
   bool again = snd_.max != snd_.iss;
   fill(out, snd_.iss, offer ? wire::kSyn : wire::kSyn | wire::kAck, now);
   out.header.options.mss = birth_.mss;
+  out.header.options.sack_permitted = offer ? config_->sack : sack_;
   if (offer ? config_->window_scale : scaling_) out.header.options.window_scale = rcv_.scale.shift();
   out.retransmission = again;
   snd_.on_sent(snd_.iss + 1);
@@ -171,6 +213,7 @@ void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
   // RFC 5681 4.1: the ACK clock has stopped.
   if (flight == 0 && now - last_sent_ > rtt_.rto(*config_)) congestion_.on_idle(moment(now));
 
+  begin_tracking(now);
   SeqNum seq = snd_.nxt;
   SeqNum behind = seq + plan.text + (plan.fin ? 1u : 0u);
   wire::TcpFlags flags = wire::kAck;
@@ -180,9 +223,11 @@ void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
   fill(out, seq, flags, now);
   out.text = snd_.text_at(seq, plan.text);
   out.retransmission = seq.before(snd_.max);
+  fill_sack(out);
 
   snd_.on_sent(behind);
-  usage_.on_sent(snd_.in_flight());
+  if (recovery_) track_sent(behind, static_cast<std::uint32_t>(behind - seq), out.retransmission, now);
+  usage_.on_sent(pipe());
   last_sent_ = now;
   probe_owed_ = false;
   if (out.retransmission) {
@@ -197,6 +242,7 @@ void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
 }
 
 void Connection::fill_retransmission(OutSegment& out, const Plan& plan, Instant now) {
+  if (recovery_) return fill_tracked_retransmission(out, plan, now);
   wire::TcpFlags flags = wire::kAck;
   if (plan.text > 0 && plan.text == snd_.text.size()) flags |= wire::kPsh;
   if (plan.fin) flags |= wire::kFin;

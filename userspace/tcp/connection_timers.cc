@@ -11,7 +11,9 @@ constexpr Duration kBufferIdle = Duration::seconds(1);
 
 }  // namespace
 
-Instant Connection::next_deadline() const { return timers_.next(); }
+Instant Connection::next_deadline() const {
+  return recovery_ ? std::min(timers_.next(), recovery_->next_deadline()) : timers_.next();
+}
 
 // After whatever may have changed what is outstanding. While anything is sent and not acknowledged, or may be sent and
 // has not been, exactly one of `retransmit` and `persist` runs, so that no connection is ever left without a deadline,
@@ -40,6 +42,9 @@ void Connection::reschedule(Instant now) {
 }
 
 void Connection::on_deadline(Instant now) {
+  if (recovery_ && recovery_->reorder_at <= now) on_reorder_timer(now);
+  // Before the retransmission timer, which may have the same deadline and which it then puts off.
+  if (recovery_ && recovery_->probe.at() <= now) on_probe_timer(now);
   while (auto kind = timers_.take_expired(now)) {
     switch (*kind) {
       case TimerKind::retransmit:
@@ -89,7 +94,7 @@ void Connection::on_retransmit_timer(Instant now) {
   if (window_closed) {
     // RFC 9293 3.8.6: the window has shrunk over what is in flight. It becomes a matter of the persist timer, which
     // does not give up while the peer answers.
-    snd_.go_back();
+    go_back();
     probe_owed_ = true;
     return;
   }
@@ -101,7 +106,11 @@ void Connection::on_retransmit_timer(Instant now) {
     } else {
       syn_lost_ = true;
     }
-    snd_.go_back();
+    if (recovery_) {
+      on_tracked_timeout(retries_ > 0, now);
+    } else {
+      snd_.go_back();
+    }
   }
   ++retries_;
   rtt_.back_off();
@@ -130,7 +139,7 @@ Duration Connection::persist_interval() const {
 
 bool Connection::holds_empty_buffers() const {
   bool received = rcv_.gaps.empty() && (rcv_.gaps.holds_memory() || (rcv_.text.empty() && rcv_.text.capacity() != 0));
-  return received || (snd_.text.empty() && snd_.text.capacity() != 0);
+  return received || (snd_.text.empty() && (snd_.text.capacity() != 0 || (recovery_ && snd_.in_flight() == 0)));
 }
 
 void Connection::on_release_timer() {
@@ -138,6 +147,7 @@ void Connection::on_release_timer() {
   buffers_used_ = false;
   if (used) return;  // reschedule() looks again in a while
   if (snd_.text.empty()) snd_.text.release();
+  if (snd_.in_flight() == 0) recovery_.reset();
   if (rcv_.gaps.empty()) {
     rcv_.gaps.release();
     if (rcv_.text.empty()) rcv_.text.release();

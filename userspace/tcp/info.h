@@ -24,19 +24,26 @@ struct Info {
   std::uint32_t receive_mss = 0;     // largest seen
   std::uint32_t send_window = 0;     // SND.WND, scaled
   std::uint32_t receive_window = 0;  // RCV.WND, scaled
-  std::uint32_t in_flight = 0;
-  std::uint32_t send_queue = 0;     // bytes written and not acknowledged
-  std::uint32_t receive_queue = 0;  // bytes received and not read
+  std::uint32_t in_flight = 0;       // sent, and neither acknowledged nor taken for lost
+  std::uint32_t sacked = 0;          // selectively acknowledged
+  std::uint32_t send_queue = 0;      // bytes written and not acknowledged
+  std::uint32_t receive_queue = 0;   // bytes received and not read
   std::uint64_t bytes_acked = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t segments_out = 0;
   std::uint64_t segments_in = 0;
+  std::uint64_t delivered = 0;    // bytes of text acknowledged, selectively too
   std::uint32_t retransmits = 0;  // segments
+  std::uint32_t lost = 0;         // segments taken for lost, with SACK
+  std::uint32_t dsacks = 0;       // segments that the peer has had twice
+  std::uint32_t undos = 0;        // loss episodes that were none
   std::uint32_t timeouts = 0;
   std::uint32_t out_of_order = 0;  // segments
   std::uint8_t send_scale = 0;
   std::uint8_t receive_scale = 0;
   bool timestamps = false;
+  bool sack = false;
+  bool reordering_seen = false;  // since text was last in flight
   bool window_scaling = false;
 };
 

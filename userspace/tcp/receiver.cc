@@ -13,6 +13,16 @@ SeqNum Receiver::next_edge(std::uint32_t mss) const {
   return candidate - edge >= step ? candidate : edge;
 }
 
+std::size_t Receiver::take_sack(std::span<Assembler::Interval> to) {
+  if (!has_duplicate()) return gaps.newest(to);
+  to[0] = duplicate;
+  // RFC 2883 4.1.2: within what has come out of order, that follows.
+  std::size_t n = 1;
+  duplicate = {};
+  n += gaps.newest(to.subspan(1));
+  return n;
+}
+
 Receiver::Received Receiver::on_text(SeqNum seq, ConstBytes segment_text, bool segment_fin) {
   Received result;
   if (segment_text.empty() && !segment_fin) return result;
@@ -20,6 +30,7 @@ Receiver::Received Receiver::on_text(SeqNum seq, ConstBytes segment_text, bool s
   // RFC 9293 3.10.7.4: cut what lies outside the window, SYN and FIN included.
   if (seq.before(nxt)) {
     auto old = static_cast<std::size_t>(nxt - seq);
+    note_duplicate(seq, seq + static_cast<std::uint32_t>(segment_text.size()));
     if (old > segment_text.size()) return result;  // a FIN that nxt has passed
     segment_text = segment_text.subspan(old);
     seq = nxt;
@@ -74,6 +85,7 @@ Receiver::Outcome Receiver::keep(SeqNum seq, ConstBytes segment_text) {
       case Assembler::Outcome::added:
         break;
       case Assembler::Outcome::duplicate:
+        note_duplicate(seq, seq + n);
         return Outcome::duplicate;
       case Assembler::Outcome::full:
         return Outcome::too_many;

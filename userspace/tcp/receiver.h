@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "weir/base/bytes.h"
 #include "weir/tcp/assembler.h"
@@ -25,9 +27,10 @@ struct Receiver {
   std::uint32_t limit = 0;
   SeqNum fin;  // the FIN's own number, once known
   bool fin_known = false;
-  bool fin_taken = false;   // nxt lies behind it
-  bool discarding = false;  // nobody reads: text is acknowledged and forgotten
-  ByteRing text;            // unread, in order; behind its end, what has come out of order, at its place
+  bool fin_taken = false;         // nxt lies behind it
+  Assembler::Interval duplicate;  // of the segment that came last, what had come before; empty once told
+  bool discarding = false;        // nobody reads: text is acknowledged and forgotten
+  ByteRing text;                  // unread, in order; behind its end, what has come out of order, at its place
   Assembler gaps;
 
   // `window` is what the first segment of ours offers.
@@ -45,6 +48,14 @@ struct Receiver {
     if (seq.after(later_of(edge, nxt))) return false;
     return len == 0 ? seq.at_or_after(nxt) : (seq + len).after(nxt);
   }
+
+  void note_duplicate(SeqNum begin, SeqNum end) {
+    end = gaps.around(begin) != nullptr ? end : earlier_of(end, nxt);
+    if (begin.before(end)) duplicate = {begin, end};
+  }
+  bool has_duplicate() const { return duplicate.begin != duplicate.end; }
+  // The SACK blocks of an ACK that leaves now: a DSACK (RFC 2883) first. Returns how many.
+  std::size_t take_sack(std::span<Assembler::Interval> to);
 
   // Where the edge would be in a segment sent now (RFC 9293 3.8.6.2.2): it moves by no less than `step`, which is the
   // lesser of half the buffer and a segment.

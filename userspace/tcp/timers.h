@@ -31,7 +31,8 @@ class Timers {
   void arm(TimerKind kind, Instant at) { slot(kind) = at; }
   void clear(TimerKind kind) { slot(kind) = Instant::never(); }
   void clear_all() { at_.fill(Instant::never()); }
-  bool armed(TimerKind kind) const { return at_[static_cast<std::size_t>(kind)] != Instant::never(); }
+  Instant at(TimerKind kind) const { return at_[static_cast<std::size_t>(kind)]; }
+  bool armed(TimerKind kind) const { return at(kind) != Instant::never(); }
 
   Instant next() const {
     Instant earliest = Instant::never();
