@@ -78,7 +78,7 @@ const std::map<std::string, Setter>& settings() {
       {"send_buffer", number(&C::send_buffer)},
       {"window_scale", yes_no(&C::window_scale)},
       {"timestamps", yes_no(&C::timestamps)},
-      {"no_delay", yes_no(&C::no_delay)},
+      {"no_delay", [](C& c, const std::string& text) { c.options.no_delay = to_number(text) != 0; }},
       {"initial_rto", duration(&C::initial_rto)},
       {"min_rto", duration(&C::min_rto)},
       {"max_rto", duration(&C::max_rto)},

@@ -387,6 +387,37 @@ TEST_P(HarnessCalls, OptionsAreKeptCheckedAndInherited) {
   EXPECT_TRUE(a.set_config(*a.socket(family()), config));
 }
 
+TEST_P(HarnessCalls, OptionsReachTheConnectionThatRuns) {
+  int l = listening();
+  EXPECT_TRUE(b.set_option(l, Option::keepalive_idle, 5'000));
+  Pair p = connected(l);
+  EXPECT_EQ(*b.get_option(p.server, Option::keepalive_idle), 5'000);
+  EXPECT_TRUE(b.set_option(p.server, Option::keepalive, 1));
+  to_a.clear();
+  b.advance(6_s);
+  EXPECT_EQ(to_a.size(), 1u) << "a keepalive probe";
+  EXPECT_EQ(b.set_option(p.server, Option::keepalive_count, 0).error(), errc::invalid_argument);
+  EXPECT_EQ(*b.get_option(p.server, Option::user_timeout), 0);
+  EXPECT_EQ(*b.get_option(p.server, Option::linger), -1);
+}
+
+TEST_P(HarnessCalls, CongestionControlByName) {
+  int l = listening();
+  EXPECT_EQ(*b.congestion_control(l), "cubic");
+  EXPECT_EQ(b.set_congestion_control(l, "carrier pigeon").error(), errc::no_such_file_or_directory);
+  EXPECT_TRUE(b.set_congestion_control(l, "newreno"));
+  Pair p = connected(l);
+  EXPECT_EQ(*b.congestion_control(p.server), "newreno");
+  EXPECT_EQ(*a.congestion_control(p.client), "cubic");
+  EXPECT_TRUE(a.set_congestion_control(p.client, "newreno"));
+  EXPECT_EQ(a.info(p.client)->congestion, "newreno");
+  int c = *a.socket(family());
+  EXPECT_TRUE(a.set_congestion_control(c, "newreno"));
+  EXPECT_EQ(a.connect(c, service()).error(), errc::operation_in_progress);
+  settle();
+  EXPECT_EQ(*a.congestion_control(c), "newreno");
+}
+
 TEST_P(HarnessCalls, PollTellsLevels) {
   int l = listening();
   Pair p = connected(l);

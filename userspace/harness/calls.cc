@@ -72,6 +72,8 @@ Result<void, std::error_code> Host::listen(int descriptor, int backlog) {
     auto made = h.stack.listen({address, local.port}, most, config);
     if (made) {
       socket->listeners.push_back(*made);
+      h.stack.set_listener_options(*made, socket->options.tcp);
+      h.stack.set_congestion_control(*made, socket->options.congestion);
       continue;
     }
     for (auto id : socket->listeners) h.stack.close_listener(id, h.now);
@@ -98,7 +100,7 @@ Result<int, std::error_code> Host::accept(int descriptor) {
     socket.options = listener->options;
     socket.phase = Phase::connected;
     socket.connection = *h.stack.accept(id);
-    h.stack.set_no_delay(socket.connection, socket.options.no_delay);
+    socket.options.tcp = h.stack.options(socket.connection);
     return *made;
   }
   return fail(std::errc::resource_unavailable_try_again);
@@ -180,13 +182,7 @@ Result<void, std::error_code> Host::close(int descriptor) {
   Socket* socket = h.find(descriptor);
   if (socket == nullptr) return fail(std::errc::bad_file_descriptor);
   for (auto id : socket->listeners) h.stack.close_listener(id, h.now);
-  if (socket->has_connection()) {
-    if (socket->options.linger == 0) {
-      h.stack.abort(socket->connection, h.now);
-    } else {
-      h.stack.close(socket->connection, h.now);
-    }
-  }
+  if (socket->has_connection()) h.stack.close(socket->connection, h.now);
   h.release(descriptor);
   h.flush();
   return {};
@@ -207,13 +203,17 @@ Result<void, std::error_code> Host::set_option(int descriptor, Option option, st
         return fail(std::errc::invalid_argument);
       }
       break;
-    case OptionKind::any_time:
+    case OptionKind::tcp:
+    case OptionKind::socket:
       break;
   }
   if (!store(socket->options, option, value)) return fail(std::errc::invalid_argument);
-  if (option == Option::no_delay && socket->has_connection()) {
-    h.stack.set_no_delay(socket->connection, socket->options.no_delay);
-    h.flush();
+  if (kind(option) == OptionKind::tcp) {
+    for (auto id : socket->listeners) h.stack.set_listener_options(id, socket->options.tcp);
+    if (socket->has_connection()) {
+      h.stack.set_options(socket->connection, socket->options.tcp, h.now);
+      h.flush();
+    }
   }
   if (option == Option::reuse_address && socket->bound) {
     if (Binding* binding = h.ports.find(socket->local.port, descriptor)) binding->reuse = socket->options.reuse_address;
@@ -245,8 +245,34 @@ Result<void, std::error_code> Host::set_config(int descriptor, const tcp::Config
   if (socket->phase != Phase::idle) return fail(std::errc::invalid_argument);
   socket->base = &impl_->bases.emplace_back(config);
   socket->options.birth = BirthOptions(config);
-  socket->options.no_delay = config.options.no_delay;
+  socket->options.tcp = config.options;
+  socket->options.congestion = config.congestion;
   return {};
+}
+
+Result<void, std::error_code> Host::set_congestion_control(int descriptor, std::string_view name) {
+  Impl& h = *impl_;
+  Socket* socket = h.find(descriptor);
+  if (socket == nullptr) return fail(std::errc::bad_file_descriptor);
+  if (!socket->base->controllers.find(name)) return fail(std::errc::no_such_file_or_directory);
+  for (auto id : socket->listeners) h.stack.set_congestion_control(id, name);
+  if (socket->has_connection()) {
+    auto change = h.stack.set_congestion_control(socket->connection, name, h.now);
+    if (change != tcp::CongestionChange::done) return fail(std::errc::operation_not_permitted);
+    h.flush();
+  }
+  socket->options.congestion = name;
+  return {};
+}
+
+Result<std::string, std::error_code> Host::congestion_control(int descriptor) const {
+  Socket* socket = impl_->find(descriptor);
+  if (socket == nullptr) return fail(std::errc::bad_file_descriptor);
+  if (socket->has_connection()) {
+    std::string_view running = impl_->stack.info(socket->connection, impl_->now).congestion;
+    if (!running.empty()) return std::string(running);
+  }
+  return socket->options.congestion;
 }
 
 // --- looking ---

@@ -30,6 +30,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -163,8 +165,13 @@ class Host {
   // no_protocol_option (ENOPROTOOPT): read only; invalid_argument: out of range, or too late for an option at birth.
   Result<void, std::error_code> set_option(int descriptor, Option option, std::int64_t value);
   Result<std::int64_t, std::error_code> get_option(int descriptor, Option option) const;
-  // All that tcp::Config has, for connections that this socket will begin: the way to what has no Option. The options
-  // at birth and no_delay become the configuration's. It is kept for the host's life.
+  // TCP_CONGESTION, by the names of HostOptions::tcp.controllers (weir/tcp/congestion/registry.h): of the connection
+  // that runs, or of those that will begin. no_such_file_or_directory (ENOENT): no such name; operation_not_permitted
+  // (EPERM): not for this connection, as DCTCP where ECN was not negotiated.
+  Result<void, std::error_code> set_congestion_control(int descriptor, std::string_view name);
+  Result<std::string, std::error_code> congestion_control(int descriptor) const;
+  // All that tcp::Config has, for connections that this socket will begin: the way to what has no Option. All
+  // options but reuse_address and ipv6_only become the configuration's. It is kept for the host's life.
   // invalid_argument: connecting, connected or listening.
   Result<void, std::error_code> set_config(int descriptor, const tcp::Config& config);
 

@@ -7,11 +7,18 @@ namespace weir::harness {
 namespace {
 
 constexpr std::int64_t kLeastBuffer = 2048;
+constexpr std::int64_t kMostMs = std::int64_t{365} * 24 * 3'600 * 1'000;
 
 template <class T>
 bool store_number(T& to, std::int64_t value, std::int64_t least) {
   if (value < least || static_cast<std::uint64_t>(value) > std::numeric_limits<T>::max()) return false;
   to = static_cast<T>(value);
+  return true;
+}
+
+bool store_ms(Duration& to, std::int64_t value, std::int64_t least) {
+  if (value < least || value > kMostMs) return false;
+  to = Duration::milliseconds(value);
   return true;
 }
 
@@ -52,22 +59,37 @@ OptionKind kind(Option option) {
     case Option::readable_bytes:
     case Option::unacknowledged:
       return OptionKind::read_only;
+    case Option::reuse_address:
+      return OptionKind::socket;
     default:
-      return OptionKind::any_time;
+      return OptionKind::tcp;
   }
 }
 
 bool store(SocketOptions& o, Option option, std::int64_t value) {
   switch (option) {
     case Option::no_delay:
-      return store_bool(o.no_delay, value);
+      return store_bool(o.tcp.no_delay, value);
+    case Option::cork:
+      return store_bool(o.tcp.cork, value);
+    case Option::keepalive:
+      return store_bool(o.tcp.keepalive, value);
+    case Option::keepalive_idle:
+      return store_ms(o.tcp.keepalive_idle, value, 1);
+    case Option::keepalive_interval:
+      return store_ms(o.tcp.keepalive_interval, value, 1);
+    case Option::keepalive_count:
+      return store_number(o.tcp.keepalive_count, value, 1);
+    case Option::user_timeout:
+      return store_ms(o.tcp.user_timeout, value, 0);
     case Option::reuse_address:
       return store_bool(o.reuse_address, value);
     case Option::ipv6_only:
       return store_bool(o.ipv6_only, value);
     case Option::linger:
-      if (value < -1) return false;
-      o.linger = value;
+      if (value < -1 || value > kMostMs / 1'000) return false;
+      o.tcp.linger.reset();
+      if (value >= 0) o.tcp.linger = Duration::seconds(value);
       return true;
     case Option::receive_buffer:
       return store_number(o.birth.receive_buffer, value, kLeastBuffer);
@@ -87,13 +109,25 @@ bool store(SocketOptions& o, Option option, std::int64_t value) {
 std::int64_t load(const SocketOptions& o, Option option) {
   switch (option) {
     case Option::no_delay:
-      return o.no_delay ? 1 : 0;
+      return o.tcp.no_delay ? 1 : 0;
+    case Option::cork:
+      return o.tcp.cork ? 1 : 0;
+    case Option::keepalive:
+      return o.tcp.keepalive ? 1 : 0;
+    case Option::keepalive_idle:
+      return o.tcp.keepalive_idle.count_ms();
+    case Option::keepalive_interval:
+      return o.tcp.keepalive_interval.count_ms();
+    case Option::keepalive_count:
+      return o.tcp.keepalive_count;
+    case Option::user_timeout:
+      return o.tcp.user_timeout.count_ms();
     case Option::reuse_address:
       return o.reuse_address ? 1 : 0;
     case Option::ipv6_only:
       return o.ipv6_only ? 1 : 0;
     case Option::linger:
-      return o.linger;
+      return o.tcp.linger ? o.tcp.linger->count_ms() / 1'000 : -1;
     case Option::receive_buffer:
       return o.birth.receive_buffer;
     case Option::send_buffer:

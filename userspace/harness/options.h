@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "weir/base/time.h"
 #include "weir/tcp/config.h"
+#include "weir/tcp/options.h"
 
 namespace weir::harness {
 
@@ -12,18 +14,23 @@ namespace weir::harness {
 //
 // "At birth": takes effect on connections that begin later, by connect() on this socket or by a listen() on it; set
 // while the socket is connecting, connected or listening, it fails with invalid_argument. All other options may be set
-// at any time. An accepted socket has the options that its listener had when it began to listen, and the no_delay and
-// reuse_address that the listener has when the socket is accepted.
+// at any time, and take effect at once. An accepted socket has the options that its listener had when the SYN came.
 enum class Option : std::uint8_t {
-  no_delay,        // TCP_NODELAY: 1 turns Nagle's algorithm off (RFC 1122 4.2.3.4)
-  reuse_address,   // SO_REUSEADDR: see bind()
-  ipv6_only,       // IPV6_V6ONLY: before bind(); a socket on :: takes no IPv4 connections. Default 0
-  linger,          // SO_LINGER: -1, the default, is off; 0 has close() send RST; more is as -1, since no call blocks
-  receive_buffer,  // SO_RCVBUF: bytes, at least 2048, without any doubling. At birth
-  send_buffer,     // SO_SNDBUF: bytes, at least 2048, without any doubling. At birth
-  window_scale,    // RFC 7323 2 may be used. At birth
-  timestamps,      // RFC 7323 3 may be used. At birth
-  syn_retries,     // TCP_SYNCNT: retransmissions of a SYN before connect() times out, 1 to 255. At birth
+  no_delay,            // TCP_NODELAY: 1 turns Nagle's algorithm off (RFC 1122 4.2.3.4). Default 0
+  cork,                // TCP_CORK: 1 lets only full segments leave (weir/tcp/options.h). Default 0
+  keepalive,           // SO_KEEPALIVE (RFC 1122 4.2.3.6). Default 0
+  keepalive_idle,      // TCP_KEEPIDLE: ms before the first probe. Default 7,200,000
+  keepalive_interval,  // TCP_KEEPINTVL: ms between probes. Default 75,000
+  keepalive_count,     // TCP_KEEPCNT: probes without an answer, 1 to 255. Default 9
+  user_timeout,        // TCP_USER_TIMEOUT: ms; 0, the default, is none
+  linger,              // SO_LINGER: s; 0 has close() send RST; -1, the default, and more are the same: no call waits
+  reuse_address,       // SO_REUSEADDR: see bind(). Default 0
+  ipv6_only,           // IPV6_V6ONLY: before bind(); a socket on :: takes no IPv4 connections. Default 0
+  receive_buffer,      // SO_RCVBUF: bytes, at least 2048, without any doubling. At birth
+  send_buffer,         // SO_SNDBUF: bytes, at least 2048, without any doubling. At birth
+  window_scale,        // RFC 7323 2 may be used. At birth
+  timestamps,          // RFC 7323 3 may be used. At birth
+  syn_retries,         // TCP_SYNCNT: retransmissions of a SYN before connect() times out, 1 to 255. At birth
   // Read only; set_option() fails with no_protocol_option.
   accepting,       // SO_ACCEPTCONN: the socket listens
   segment_size,    // TCP_MAXSEG: bytes of text that a segment of ours may carry now; 0 where not connected
@@ -46,16 +53,18 @@ struct BirthOptions {
 
 // The options of one socket, as they stand.
 struct SocketOptions {
-  explicit SocketOptions(const tcp::Config& config) : birth(config), no_delay(config.options.no_delay) {}
+  explicit SocketOptions(const tcp::Config& config)
+      : birth(config), tcp(config.options), congestion(config.congestion) {}
 
   BirthOptions birth;
-  std::int64_t linger = -1;
-  bool no_delay;
+  tcp::Options tcp;
+  std::string congestion;
   bool reuse_address = false;
   bool ipv6_only = false;
 };
 
-enum class OptionKind : std::uint8_t { any_time, at_birth, read_only };
+// `tcp`: of tcp::Options, which a connection may be told while it lives.
+enum class OptionKind : std::uint8_t { tcp, socket, at_birth, read_only };
 OptionKind kind(Option option);
 
 // False where `value` is out of range. Read-only options are not theirs.

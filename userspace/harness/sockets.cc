@@ -192,7 +192,8 @@ std::error_code Host::Impl::begin_connection(int descriptor, Socket& socket, con
   }
   socket.phase = Socket::Phase::connecting;
   socket.error_told = socket.shut_read = socket.shut_write = false;
-  stack.set_no_delay(socket.connection, socket.options.no_delay);
+  stack.set_options(socket.connection, socket.options.tcp, now);
+  stack.set_congestion_control(socket.connection, socket.options.congestion, now);
   return std::make_error_code(std::errc::operation_in_progress);
 }
 
