@@ -9,6 +9,7 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_loss_test.cc
     tcp_open_test.cc
     tcp_options_test.cc
+    tcp_pacing_test.cc
     tcp_parts_test.cc
     tcp_sack_test.cc
     tcp_transfer_test.cc

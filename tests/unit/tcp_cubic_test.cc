@@ -196,7 +196,7 @@ void hystart_round(HyStart& h, Duration rtt, std::uint32_t samples = HyStart::kR
   for (std::uint32_t i = 0; i < samples; ++i) {
     AckEvent a = ack_of(kMss, at_ms(0), rtt);
     a.round_start = i == 0;
-    h.on_ack(a, false);
+    h.on_ack(a);
   }
 }
 
@@ -236,13 +236,12 @@ TEST(TcpHyStart, EightSamplesAreNeeded) {
 
 TEST(TcpHyStart, ConservativeSlowStartGrowsAQuarterAsFast) {
   HyStart h;
-  EXPECT_EQ(h.on_ack(ack_of(2 * kMss, at_ms(0), kBase), false), 2 * kMss);
-  EXPECT_EQ(h.on_ack(ack_of(20 * kMss, at_ms(0), kBase), false), 8 * kMss) << "L = 8";
-  EXPECT_EQ(h.on_ack(ack_of(20 * kMss, at_ms(0), kBase), true), 20 * kMss) << "paced: no limit";
+  EXPECT_EQ(h.on_ack(ack_of(2 * kMss, at_ms(0), kBase)), 2 * kMss);
+  EXPECT_EQ(h.on_ack(ack_of(20 * kMss, at_ms(0), kBase)), 8 * kMss) << "L = 8";
   hystart_round(h, kBase);
   hystart_round(h, kBase * 2);
   ASSERT_EQ(h.phase(), HyStart::Phase::conservative);
-  EXPECT_EQ(h.on_ack(ack_of(2 * kMss, at_ms(0), kBase * 2), false), kMss / 2);
+  EXPECT_EQ(h.on_ack(ack_of(2 * kMss, at_ms(0), kBase * 2)), kMss / 2);
 }
 
 TEST(TcpHyStart, FiveConservativeRoundsEndSlowStart) {

@@ -19,6 +19,7 @@ struct Config {
   bool timestamps = true;                     // RFC 7323 3
   bool sack = true;                           // RFC 2018
 
+  bool pacing = false;  // spread the window of a controller that names no rate of its own over the round trip
   ControllerRegistry controllers;    // fixed once a stack has it
   std::string congestion = "cubic";  // of new connections; a name that the registry lacks means its first
 

@@ -349,7 +349,7 @@ Info Connection::info(Instant) const {
   i.cwnd = connected_ ? send_window() : 0;
   i.congestion = congestion_.name();
   i.ssthresh = congestion_.ssthresh();
-  i.pacing_rate = congestion_.pacing_rate();
+  i.pacing_rate = pacing_rate();
   i.send_mss = send_mss();
   i.receive_mss = receive_mss_;
   i.send_window = snd_.wnd.bytes();

@@ -210,6 +210,10 @@ class Connection {
 
   // connection_output.cc
   Plan plan() const;
+  Plan plan_at(Instant now) const;
+  bool is_paced(const Plan& plan) const;
+  std::uint64_t pacing_rate() const;
+  void schedule_pacing(Instant now);
   Plan plan_text() const;
   std::uint32_t send_window() const;
   SeqNum ack_seq() const;

@@ -14,7 +14,37 @@ constexpr std::uint32_t kSackBlock = 8;
 
 }  // namespace
 
-bool Connection::wants_transmit(Instant) const { return plan().what != Emission::none; }
+bool Connection::wants_transmit(Instant now) const { return plan_at(now).what != Emission::none; }
+
+// With nothing in flight no ACK will come to send upon, so nothing waits.
+bool Connection::is_paced(const Plan& plan) const {
+  bool text = plan.what == Emission::text || plan.what == Emission::retransmission;
+  return text && snd_.in_flight() > 0 && pacing_rate() != 0;
+}
+
+Connection::Plan Connection::plan_at(Instant now) const {
+  Plan next = plan();
+  if (!is_paced(next) || congestion_.pacer.may_leave(now)) return next;
+  if (ack_ == AckDebt::now || challenge_owed_) return {Emission::ack};
+  return {};
+}
+
+std::uint64_t Connection::pacing_rate() const {
+  if (std::uint64_t rate = congestion_.pacing_rate(); rate != 0) return rate;
+  if (!config_->pacing || !rtt_.measured() || !congestion_.running()) return 0;
+  // Faster than the window goes round, so that it stays the limit: twice in slow start, where it doubles by the next.
+  double window = send_window();
+  double gain = window < congestion_.ssthresh() / 2 ? 2 : 1.2;
+  return static_cast<std::uint64_t>(gain * window * 1e9 / static_cast<double>(rtt_.srtt().count_ns()));
+}
+
+void Connection::schedule_pacing(Instant now) {
+  if (!congestion_.pacer.may_leave(now) && is_paced(plan())) {
+    timers_.arm(TimerKind::pace, congestion_.pacer.next());
+  } else {
+    timers_.clear(TimerKind::pace);
+  }
+}
 
 std::uint32_t Connection::send_window() const {
   if (!recovery_) return loss_.in_recovery() ? loss_.window() : congestion_.cwnd();
@@ -107,7 +137,7 @@ Connection::Plan Connection::plan_text() const {
 }
 
 bool Connection::poll_transmit(OutSegment& out, Instant now) {
-  Plan next = plan();
+  Plan next = plan_at(now);
   switch (next.what) {
     case Emission::none:
       return false;
@@ -137,6 +167,10 @@ bool Connection::poll_transmit(OutSegment& out, Instant now) {
       break;
   }
   ++segments_out_;
+  if (is_paced(next)) {
+    congestion_.pacer.on_sent(std::max(next.text, 1u), pacing_rate(), send_mss(), now);
+    schedule_pacing(now);
+  }
   return true;
 }
 

@@ -36,6 +36,7 @@ void Connection::reschedule(Instant now) {
     timers_.clear(TimerKind::retransmit);
     if (!timers_.armed(TimerKind::persist)) timers_.arm(TimerKind::persist, now + persist_interval());
   }
+  schedule_pacing(now);
   if (!timers_.armed(TimerKind::release_buffers) && holds_empty_buffers()) {
     timers_.arm(TimerKind::release_buffers, now + kBufferIdle);
   }
@@ -50,6 +51,8 @@ void Connection::on_deadline(Instant now) {
       case TimerKind::retransmit:
         on_retransmit_timer(now);
         break;
+      case TimerKind::pace:
+        break;  // poll_transmit() finds it may leave
       case TimerKind::persist:
         on_persist_timer(now);
         break;

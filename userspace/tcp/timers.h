@@ -13,6 +13,7 @@ namespace weir::tcp {
 // Why a connection wants to be woken. In the order in which deadlines of one instant are served.
 enum class TimerKind : std::uint8_t {
   retransmit,       // RFC 6298: something sent is not acknowledged, or something may be sent and has not been
+  pace,             // text may leave that the pacing rate held back
   persist,          // RFC 9293 3.8.6.1: something is to be sent and the window does not let it
   delayed_ack,      // RFC 9293 3.8.6.3
   fin_wait_2,       // the peer of a connection that nobody reads keeps it half open
@@ -21,7 +22,7 @@ enum class TimerKind : std::uint8_t {
   user_timeout,     // RFC 9293 3.10.8: what is outstanding has been so for too long
   release_buffers,  // an idle connection gives its memory back
 };
-inline constexpr std::size_t kTimerKinds = 8;
+inline constexpr std::size_t kTimerKinds = 9;
 
 // A connection's deadlines, at most one of a kind. This is data: next() and take_expired() read the same fields.
 class Timers {

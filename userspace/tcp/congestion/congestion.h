@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "weir/tcp/congestion/controller.h"
+#include "weir/tcp/congestion/pacer.h"
 
 namespace weir::tcp {
 
@@ -37,6 +38,9 @@ class Congestion {
   void on_timeout(const Moment& at, bool again) { controller_->on_timeout(at, again); }
   void on_idle(const Moment& at) { controller_->on_idle(at); }
   void undo() { controller_->undo(); }
+
+  // Of text; see pacer.h.
+  Pacer pacer;
 
  private:
   std::unique_ptr<Controller> controller_;

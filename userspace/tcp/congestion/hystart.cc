@@ -12,14 +12,14 @@ void HyStart::begin_round() {
   if (phase_ == Phase::conservative && ++css_rounds_ >= kCssRounds) phase_ = Phase::done;
 }
 
-std::uint32_t HyStart::on_ack(const AckEvent& ack, bool paced) {
+std::uint32_t HyStart::on_ack(const AckEvent& ack) {
   if (ack.round_start) begin_round();
   if (ack.rtt.count_ns() > 0) {
     current_round_min_rtt_ = std::min(current_round_min_rtt_, ack.rtt);
     ++samples_;
   }
   // RFC 9406 4.2: min(N, L * SMSS).
-  std::uint32_t growth = paced ? ack.acked : std::min(ack.acked, kBurst * ack.mss);
+  std::uint32_t growth = std::min(ack.acked, kBurst * ack.mss);
   if (phase_ == Phase::conservative) {
     growth /= kCssGrowthDivisor;
     // The growth of the round trip was a passing one: back to slow start.

@@ -18,14 +18,14 @@ class HyStart {
   static constexpr std::uint32_t kRttSamples = 8;
   static constexpr std::uint32_t kCssGrowthDivisor = 4;
   static constexpr std::uint32_t kCssRounds = 5;
-  static constexpr std::uint32_t kBurst = 8;  // L, of a sender that is not paced
+  static constexpr std::uint32_t kBurst = 8;  // L, which is safe without pacing
 
   enum class Phase : std::uint8_t { slow_start, conservative, done };
   Phase phase() const { return phase_; }
 
   // An ACK in the first slow start. Returns by how many bytes the window may grow; after it, phase() may be `done`:
-  // congestion avoidance begins, with the slow start threshold at the window. `paced`: bursts need no bound.
-  std::uint32_t on_ack(const AckEvent& ack, bool paced);
+  // congestion avoidance begins, with the slow start threshold at the window.
+  std::uint32_t on_ack(const AckEvent& ack);
 
  private:
   void begin_round();
