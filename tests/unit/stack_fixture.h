@@ -69,6 +69,7 @@ struct In {
   std::uint16_t port = 40'000;
   std::uint16_t to_port = 80;
   wire::TcpOptions options{};
+  wire::Ecn ecn = wire::Ecn::not_ect;
 };
 
 // What the stack has sent.
@@ -85,6 +86,7 @@ struct Out {
   wire::TcpOptions options;
   std::size_t text = 0;
   std::uint16_t ip_id = 0;
+  wire::Ecn ecn = wire::Ecn::not_ect;
 
   // "SA 5:5(0) ack 101"
   std::string describe() const {
@@ -128,11 +130,12 @@ class StackFixture : public testing::Test {
     return bytes;
   }
   std::vector<std::byte> packet(ConstBytes payload, wire::IpProtocol protocol, std::optional<IpAddress> src = {},
-                                std::optional<IpAddress> dst = {}) const {
+                                std::optional<IpAddress> dst = {}, wire::Ecn ecn = wire::Ecn::not_ect) const {
     wire::IpHeader ip;
     ip.src = src.value_or(peer(family));
     ip.dst = dst.value_or(us(family));
     ip.protocol = protocol;
+    ip.ecn = ecn;
     ip.payload_length = static_cast<std::uint16_t>(payload.size());
     std::vector<std::byte> bytes(ip.size());
     ip.write(bytes);
@@ -146,7 +149,9 @@ class StackFixture : public testing::Test {
     bytes.insert(bytes.end(), ip.begin(), ip.end());
     return bytes;
   }
-  std::vector<std::byte> frame(const In& in) const { return frame(packet(segment(in), wire::IpProtocol::tcp)); }
+  std::vector<std::byte> frame(const In& in) const {
+    return frame(packet(segment(in), wire::IpProtocol::tcp, {}, {}, in.ecn));
+  }
 
   // The one reason that the frame was counted by.
   weir_reason give(ConstBytes bytes, const RxInfo& info = {}) {
@@ -225,6 +230,7 @@ class StackFixture : public testing::Test {
     out.window = tcp->window().raw();
     out.options = tcp->options();
     out.text = tcp->text().size();
+    out.ecn = ip->ecn();
     return out;
   }
 

@@ -55,5 +55,47 @@ TEST_P(StackOptions, PullingTheCorkSendsAtOnce) {
   EXPECT_EQ(only().text, 10u);
 }
 
+// RFC 3168: the codepoint of the IP header goes in and out with the segment.
+TEST_P(StackOptions, EcnIsNegotiatedMarkedAndEchoed) {
+  ListenerId listener = listen();
+  give({.flags = "SEW", .seq = 1'000, .options = with_mss(1'000)});
+  Out syn_ack = only();
+  EXPECT_EQ(letters(syn_ack.flags), "SAE");
+  EXPECT_EQ(syn_ack.ecn, wire::Ecn::not_ect);
+  give({.flags = "A", .seq = 1'001, .ack = syn_ack.seq + 1});
+  auto id = stack->accept(listener);
+  ASSERT_TRUE(id);
+  std::vector<std::byte> text(10);
+  stack->write(*id, text, now);
+  EXPECT_EQ(only().ecn, wire::Ecn::ect0);
+  give({.flags = "PA", .seq = 1'001, .ack = syn_ack.seq + 11, .text = 10, .ecn = wire::Ecn::ce});
+  Out ack = only();
+  EXPECT_EQ(letters(ack.flags), "AE");
+  EXPECT_EQ(ack.ecn, wire::Ecn::not_ect);
+  EXPECT_EQ(stack->info(*id, now).ecn_marks, 1u);
+}
+
+TEST_P(StackOptions, EcnOutlivesACookie) {
+  Config c = default_config();
+  c.tcp.timestamps = true;
+  c.syn_cookies = SynCookies::always;
+  start(c);
+  ListenerId listener = listen();
+  for (bool asked : {true, false}) {
+    wire::TcpOptions o = with_mss(1'000);
+    o.timestamps = wire::TcpTimestamps{5, 0};
+    give({.flags = asked ? "SEW" : "S", .seq = 1'000, .options = o});
+    Out syn_ack = only();
+    EXPECT_EQ(letters(syn_ack.flags), asked ? "SAE" : "SA");
+    o.timestamps = wire::TcpTimestamps{6, syn_ack.options.timestamps->tsval};
+    give({.flags = "A", .seq = 1'001, .ack = syn_ack.seq + 1, .options = o});
+    auto id = stack->accept(listener);
+    ASSERT_TRUE(id);
+    EXPECT_EQ(stack->info(*id, now).ecn, asked);
+    stack->abort(*id, now);
+    sent();
+  }
+}
+
 }  // namespace
 }  // namespace weir::stack

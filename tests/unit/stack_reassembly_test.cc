@@ -235,5 +235,39 @@ TEST_F(StackReassembly, ADatagramOfTooManyPiecesIsRefused) {
   EXPECT_EQ(reason, WEIR_R_LOST_FRAG_LIMIT);
 }
 
+// RFC 3168 5.3
+TEST_F(StackReassembly, AMarkOnOneFragmentIsAMarkOnTheWhole) {
+  using wire::Ecn;
+  auto piece = [&](std::uint16_t begin, std::size_t end, Ecn ecn) {
+    whole_.reset();
+    return reassembly_.on_fragment(
+        {source_, destination_, protocol_, {9, begin, end < 4'000}, ConstBytes(text_).subspan(begin, end - begin), ecn},
+        now_, whole_);
+  };
+  struct Case {
+    Ecn first, second;
+    std::optional<Ecn> whole;
+  };
+  for (const Case& c :
+       {Case{Ecn::not_ect, Ecn::not_ect, Ecn::not_ect}, Case{Ecn::ect0, Ecn::ect0, Ecn::ect0},
+        Case{Ecn::ect1, Ecn::ect1, Ecn::ect1}, Case{Ecn::ect0, Ecn::ce, Ecn::ce}, Case{Ecn::ce, Ecn::ect0, Ecn::ce},
+        Case{Ecn::ce, Ecn::ect1, Ecn::ce}, Case{Ecn::ce, Ecn::not_ect, {}}, Case{Ecn::not_ect, Ecn::ce, {}}}) {
+    EXPECT_EQ(piece(0, 2'000, c.first), WEIR_R_TAKEN_FRAGMENT);
+    weir_reason reason = piece(2'000, 4'000, c.second);
+    EXPECT_EQ(reason, c.whole ? WEIR_R_TAKEN_FRAGMENT : WEIR_R_LOST_MALFORMED);
+    EXPECT_EQ(whole_.has_value(), c.whole.has_value());
+    if (c.whole && whole_) {
+      EXPECT_EQ(whole_->ecn, *c.whole);
+    }
+    EXPECT_EQ(reassembly_.datagrams(), 0u);
+  }
+  // A mark that comes with a repetition counts.
+  piece(0, 2'000, Ecn::ect0);
+  EXPECT_EQ(piece(0, 2'000, Ecn::ce), WEIR_R_LOST_DUPLICATE);
+  piece(2'000, 4'000, Ecn::ect0);
+  ASSERT_TRUE(whole_);
+  EXPECT_EQ(whole_->ecn, Ecn::ce);
+}
+
 }  // namespace
 }  // namespace weir::stack

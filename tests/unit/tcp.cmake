@@ -5,6 +5,7 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_congestion_test.cc
     tcp_cubic_test.cc
     tcp_data_test.cc
+    tcp_ecn_test.cc
     tcp_hostile_test.cc
     tcp_loss_test.cc
     tcp_open_test.cc

@@ -72,6 +72,12 @@ wire::TcpFlags flags_of(const std::string& letters) {
       case 'U':
         f |= wire::kUrg;
         break;
+      case 'E':
+        f |= wire::kEce;
+        break;
+      case 'W':
+        f |= wire::kCwr;
+        break;
       case '.':
         f |= wire::kAck;
         break;
@@ -89,6 +95,8 @@ std::string letters_of(wire::TcpFlags f) {
   if (f.rst()) s += 'R';
   if (f.psh()) s += 'P';
   if (f.urg()) s += 'U';
+  if (f.ece()) s += 'E';
+  if (f.cwr()) s += 'W';
   if (f.ack()) s += '.';
   return s.empty() ? "-" : s;
 }
@@ -134,6 +142,10 @@ Packet Packet::parse(std::string_view words) {
   p.length = number(range.substr(paren + 1, range.size() - paren - 2), words);
   if (p.seq + p.length != number(range.substr(colon + 1, paren - colon - 1), words)) bad(words);
   for (std::string key, value; in >> key;) {
+    if (key == "ect" || key == "ce") {
+      p.ecn = key == "ect" ? wire::Ecn::ect0 : wire::Ecn::ce;
+      continue;
+    }
     if (key == "again") {
       p.retransmission = true;
       continue;
@@ -158,6 +170,7 @@ std::string Packet::to_string() const {
   if (ack) s << " ack " << *ack;
   if (window) s << " win " << *window;
   if (retransmission) s << " again";
+  if (ecn == wire::Ecn::ect0) s << " ect";
   std::string options;
   if (mss) options += ",mss " + std::to_string(*mss);
   if (sack_ok) options += ",sackOK";
@@ -178,6 +191,7 @@ bool Packet::matches(const Packet& e) const {
   if (e.ack && ack != e.ack) return false;
   if (e.window && window != e.window) return false;
   if (e.retransmission && !retransmission) return false;
+  if (e.ecn != wire::Ecn::not_ect && ecn != e.ecn) return false;
   if (!e.options_given) return true;
   if ((e.sack_ok && !sack_ok) || (e.no_sack && !sack.empty()) || (!e.sack.empty() && sack != e.sack)) return false;
   if (!e.sack.empty() || e.no_sack) return true;
@@ -228,7 +242,9 @@ Segment Peer::build(const Packet& p) {
   for (std::uint32_t i = 0; i < p.length; ++i) text[i] = pattern(false, first + i);
   in_bytes_.assign(h.size() + text.size(), std::byte{0});
   h.write(in_bytes_, kPeer, kHost, text);
-  return Segment::from(*wire::TcpView::parse(in_bytes_));
+  Segment segment = Segment::from(*wire::TcpView::parse(in_bytes_));
+  segment.ecn = p.ecn;
+  return segment;
 }
 
 weir_reason Peer::deliver(std::string_view words) {
@@ -270,6 +286,7 @@ std::optional<Packet> Peer::poll() {
   p.sack_ok = o.sack_permitted;
   for (wire::SackBlock b : o.sack_blocks()) { p.sack.push_back({b.left - scene_.peer_iss, b.right - scene_.peer_iss}); }
   p.retransmission = seg.retransmission;
+  p.ecn = seg.ecn;
   if (o.timestamps) {
     p.timestamps = true;
     p.tsval = o.timestamps->tsval;

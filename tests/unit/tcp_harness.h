@@ -7,10 +7,10 @@
 //   p.in("S. 0:0(0) ack 1 win 29200 <mss 1460,wscale 7>");
 //   p.out(". 1:1(0) ack 1");
 //
-// Flags are of S F R P U and "." for ACK; numbers count from each side's ISS, as tcpdump shows them; "a:b(n)" is n
-// bytes from a to b. What an expected packet does not say is not compared; text always is, since both sides write a
-// pattern that follows from its place in the stream. Every packet goes through the bytes of weir/wire/tcp.h, both ways.
-// Time is the test's.
+// Flags are of S F R P U, E for ECE, W for CWR, and "." for ACK; numbers count from each side's ISS, as tcpdump shows
+// them; "a:b(n)" is n bytes from a to b. What an expected packet does not say is not compared; text always is, since
+// both sides write a pattern that follows from its place in the stream. Every packet goes through the bytes of
+// weir/wire/tcp.h, both ways. Time is the test's.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -46,6 +46,7 @@ struct Packet {
   std::optional<std::uint32_t> tsval;
   std::optional<std::uint32_t> tsecr;
   bool retransmission = false;
+  wire::Ecn ecn = wire::Ecn::not_ect;  // "ect", "ce"
   ConstBytes text;
 
   static Packet parse(std::string_view words);

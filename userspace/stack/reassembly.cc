@@ -8,6 +8,8 @@
 
 namespace weir::stack {
 namespace {
+
+constexpr unsigned bit(wire::Ecn ecn) { return 1u << static_cast<unsigned>(ecn); }
 constexpr Duration kTimeoutV4 = Duration::seconds(30);  // RFC 1122 3.3.2 says 60 to 120 s; 30 s is what Linux keeps
 constexpr Duration kTimeoutV6 = Duration::seconds(60);  // RFC 8200 4.5
 }  // namespace
@@ -28,13 +30,21 @@ weir_reason Reassembly::on_fragment(const Fragment& fragment, Instant now, std::
   if (context == nullptr) return WEIR_R_LOST_FRAG_LIMIT;
   if (context->condemned) return WEIR_R_LOST_FRAG_OVERLAP;
   weir_reason reason = place(*context, fragment);
+  if (reason == WEIR_R_TAKEN_FRAGMENT || reason == WEIR_R_LOST_DUPLICATE) {
+    context->codepoints = static_cast<std::uint8_t>(context->codepoints | bit(fragment.ecn));
+  }
   if (reason != WEIR_R_TAKEN_FRAGMENT) {
     if (context->fragments == 0 && !context->condemned) remove(*context);
     return reason;
   }
   if (context->total != 0 && context->received == context->total) {
-    whole = assemble(*context);
+    // RFC 3168 5.3: no sender has some of a packet's fragments ECN-capable and others not, and the mark must not be
+    // lost.
+    bool contradicts =
+        (context->codepoints & bit(wire::Ecn::ce)) != 0 && (context->codepoints & bit(wire::Ecn::not_ect)) != 0;
+    if (!contradicts) whole = assemble(*context);
     remove(*context);
+    if (contradicts) return WEIR_R_LOST_MALFORMED;
   }
   return WEIR_R_TAKEN_FRAGMENT;
 }
@@ -71,6 +81,7 @@ Reassembly::Context* Reassembly::find_or_create(const Fragment& f, Instant now) 
   c.deadline = now + (v4 ? kTimeoutV4 : kTimeoutV6);
   c.total = c.received = c.fragments = 0;
   c.condemned = false;
+  c.codepoints = 0;
   ++accounts_[account].contexts;
   table_.insert(hash, c.index);
   (v4 ? v4_ : v6_).push_back(c);
@@ -171,7 +182,11 @@ Reassembly::Datagram Reassembly::assemble(Context& c) {
     std::size_t n = std::min<std::size_t>(c.total - at, kPageSize);
     std::memcpy(scratch_.data() + at, c.pages[at / kPageSize]->data(), n);
   }
-  return {c.protocol, ConstBytes(scratch_).first(c.total)};
+  wire::Ecn ecn = wire::Ecn::not_ect;
+  for (wire::Ecn one : {wire::Ecn::ect1, wire::Ecn::ect0, wire::Ecn::ce}) {
+    if ((c.codepoints & bit(one)) != 0) ecn = one;
+  }
+  return {c.protocol, ecn, ConstBytes(scratch_).first(c.total)};
 }
 
 weir_reason Reassembly::condemn(Context& c) {

@@ -34,10 +34,12 @@ class Reassembly {
     wire::IpProtocol protocol = wire::IpProtocol::none;
     wire::FragmentInfo info;
     ConstBytes data;
+    wire::Ecn ecn = wire::Ecn::not_ect;
   };
   // A datagram that is complete. The payload is good until the next call.
   struct Datagram {
     wire::IpProtocol protocol = wire::IpProtocol::none;  // of the payload's start; for IPv6 the first fragment's
+    wire::Ecn ecn = wire::Ecn::not_ect;                  // RFC 3168 5.3: CE where one fragment has it
     ConstBytes payload;
   };
 
@@ -82,6 +84,7 @@ class Reassembly {
     std::uint32_t received = 0;
     std::uint32_t fragments = 0;
     bool condemned = false;
+    std::uint8_t codepoints = 0;              // a bit for each ECN codepoint that was seen
     std::array<Range, kMaxFragments> ranges;  // by begin
     std::array<std::unique_ptr<Page>, kMaxPages> pages;
   };

@@ -84,6 +84,7 @@ weir_reason Stack::Impl::on_ip(ConstBytes bytes, const MacAddress& mac, const Rx
   packet.src = ip->src();
   packet.dst = ip->dst();
   packet.protocol = ip->protocol();
+  packet.ecn = ip->ecn();
   packet.payload = ip->payload();
   packet.mac = mac;
   packet.discard_syn = info.discard_syn;
@@ -94,11 +95,12 @@ weir_reason Stack::Impl::on_ip(ConstBytes bytes, const MacAddress& mac, const Rx
 
 weir_reason Stack::Impl::on_fragment(const wire::IpPacketView& view, Packet& packet, Instant now) {
   std::optional<Reassembly::Datagram> whole;
-  weir_reason reason =
-      reassembly.on_fragment({packet.src, packet.dst, packet.protocol, *view.fragment(), packet.payload}, now, whole);
+  weir_reason reason = reassembly.on_fragment(
+      {packet.src, packet.dst, packet.protocol, *view.fragment(), packet.payload, packet.ecn}, now, whole);
   if (!whole) return reason;
   packet.reassembled = true;
   packet.protocol = whole->protocol;
+  packet.ecn = whole->ecn;
   packet.payload = whole->payload;
   if (view.family() == Family::v6) {
     // The first fragment may end within the extension headers; now all of them are here.
@@ -125,6 +127,7 @@ weir_reason Stack::Impl::on_tcp(Packet packet, Instant now) {
   auto policy = packet.reassembled ? wire::ChecksumPolicy::verify : config.checksum;
   if (!view->checksum_ok(packet.src, packet.dst, policy)) return WEIR_R_LOST_CHECKSUM;
   tcp::Segment segment = tcp::Segment::from(*view);
+  segment.ecn = packet.ecn;
 
   if (packet.discard_syn && segment.flags.syn() && !segment.flags.ack() && !segment.flags.rst()) {
     return WEIR_R_LOST_SYN_LAPSED;

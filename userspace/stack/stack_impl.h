@@ -30,6 +30,7 @@ struct Stack::Impl {
     IpAddress src;
     IpAddress dst;
     wire::IpProtocol protocol = wire::IpProtocol::none;
+    wire::Ecn ecn = wire::Ecn::not_ect;
     ConstBytes payload;
     MacAddress mac;  // of the station that sent the frame; zeros where the medium has none
     std::optional<std::uint32_t> flow_hash;
@@ -67,7 +68,8 @@ struct Stack::Impl {
   std::size_t transmit_burst(Slot& slot, std::span<TxFrame> frames, Instant now);
   void write_reply(const Reply& reply, TxFrame& frame);
   void write_frame(const FlowKey& flow, const MacAddress& to, const wire::TcpHeader& header,
-                   std::span<const ConstBytes, 2> text, std::uint16_t ip_id, std::uint32_t flow_label, TxFrame& frame);
+                   std::span<const ConstBytes, 2> text, wire::Ecn ecn, std::uint16_t ip_id, std::uint32_t flow_label,
+                   TxFrame& frame);
   // The way to a connection's peer, or nothing where it has to wait or to give up what it has to send.
   std::optional<NextHopCache::Route> find_route(Slot& slot, Instant now);
   // What was to be sent is lost; TCP sends it again, and in the end gives up.

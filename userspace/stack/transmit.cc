@@ -42,7 +42,7 @@ std::size_t Stack::Impl::transmit_burst(Slot& slot, std::span<TxFrame> frames, I
     while (filled < frames.size() && slot.tcp->poll_transmit(out, now)) {
       out.header.src_port = slot.key.local_port;
       out.header.dst_port = slot.key.remote_port;
-      write_frame(slot.key, route->mac, out.header, out.text, slot.ip_id++, slot.flow_label, frames[filled++]);
+      write_frame(slot.key, route->mac, out.header, out.text, out.ecn, slot.ip_id++, slot.flow_label, frames[filled++]);
     }
     // Or transmit() would come back to it for ever.
     assert(filled == frames.size() || !slot.tcp->wants_transmit(now));
@@ -91,13 +91,13 @@ void Stack::Impl::write_reply(const Reply& reply, TxFrame& frame) {
   header.dst_port = reply.flow.remote_port;
   std::uint64_t r = random();
   std::array<ConstBytes, 2> no_text;
-  write_frame(reply.flow, reply.mac, header, no_text, static_cast<std::uint16_t>(r),
+  write_frame(reply.flow, reply.mac, header, no_text, wire::Ecn::not_ect, static_cast<std::uint16_t>(r),
               static_cast<std::uint32_t>(r >> 16) & 0xfffff, frame);
 }
 
 void Stack::Impl::write_frame(const FlowKey& flow, const MacAddress& to, const wire::TcpHeader& header,
-                              std::span<const ConstBytes, 2> text, std::uint16_t ip_id, std::uint32_t flow_label,
-                              TxFrame& frame) {
+                              std::span<const ConstBytes, 2> text, wire::Ecn ecn, std::uint16_t ip_id,
+                              std::uint32_t flow_label, TxFrame& frame) {
   std::size_t link = config.medium == Medium::ethernet ? wire::kEthernetHeaderSize : 0;
   Family family = flow.remote.family();
   std::size_t ip_size = wire::IpHeader::size(family);
@@ -107,6 +107,7 @@ void Stack::Impl::write_frame(const FlowKey& flow, const MacAddress& to, const w
   ip.src = flow.local;
   ip.dst = flow.remote;
   ip.ttl = kHopLimit;
+  ip.ecn = ecn;
   ip.id = ip_id;
   ip.flow_label = flow_label;
   ip.payload_length = static_cast<std::uint16_t>(segment);

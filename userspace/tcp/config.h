@@ -6,6 +6,7 @@
 
 #include "weir/base/time.h"
 #include "weir/tcp/congestion/registry.h"
+#include "weir/tcp/ecn.h"
 #include "weir/tcp/options.h"
 
 namespace weir::tcp {
@@ -18,6 +19,7 @@ struct Config {
   bool window_scale = true;                   // RFC 7323 2
   bool timestamps = true;                     // RFC 7323 3
   bool sack = true;                           // RFC 2018
+  EcnMode ecn = EcnMode::accept;              // RFC 3168
 
   bool pacing = false;  // spread the window of a controller that names no rate of its own over the round trip
   ControllerRegistry controllers;    // fixed once a stack has it

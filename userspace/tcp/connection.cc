@@ -32,6 +32,7 @@ Connection::Connection(const Config& config, const Birth& birth, Role role)
   snd_.open(birth.iss);
   small_end_ = birth.iss;
   loss_.open(birth.iss);
+  ecn_.reacted = birth.iss;
   rcv_.limit = config.receive_buffer;
   rcv_.scale = config.window_scale ? WindowScale::for_window(config.receive_buffer) : WindowScale();
 }
@@ -54,6 +55,7 @@ Connection Connection::passive_open(const Config& config, const Birth& birth, co
   // RFC 9293 3.10.7.2, third: what else is in the SYN comes again, because only the SYN is acknowledged.
   c.rcv_.open(syn.seq, std::min<std::uint32_t>(config.receive_buffer, 0xffff));
   c.negotiate(syn.options, now);
+  c.negotiate_ecn(syn);
   c.snd_.wnd = c.snd_.max_wnd = WindowScale().expand(syn.window);
   c.enter(State::syn_received, now);
   c.reschedule(now);
@@ -137,13 +139,13 @@ void Connection::establish(Instant now) {
 
 Moment Connection::moment(Instant now) const { return {now, send_mss(), pipe(), rtt_.srtt()}; }
 
-bool Connection::may_use_ecn() const { return false; }
+ControllerIndex Connection::controller_index() const {
+  if (birth_.congestion != kDefaultController) return birth_.congestion;
+  return config_->controllers.find(config_->congestion).value_or(0);
+}
 
 std::unique_ptr<Controller> Connection::first_controller() const {
-  const ControllerRegistry& known = config_->controllers;
-  auto index = birth_.congestion;
-  if (index == kDefaultController) index = known.find(config_->congestion).value_or(0);
-  auto controller = known.make(index);
+  auto controller = config_->controllers.make(controller_index());
   // RFC 8257 3.5: what cannot do without marks is conventional where there are none.
   if (controller->needs_ecn() && !may_use_ecn()) return std::make_unique<NewReno>();
   return controller;
@@ -374,6 +376,9 @@ Info Connection::info(Instant) const {
   i.send_scale = snd_.scale.shift();
   i.receive_scale = rcv_.scale.shift();
   i.timestamps = ts_.on;
+  i.ecn = ecn_.on;
+  i.ecn_marks = ecn_.marks;
+  i.ecn_echoes = ecn_.echoes;
   i.window_scaling = scaling_;
   return i;
 }

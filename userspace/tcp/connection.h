@@ -17,6 +17,7 @@
 #include "weir/tcp/config.h"
 #include "weir/tcp/congestion/congestion.h"
 #include "weir/tcp/congestion/window_usage.h"
+#include "weir/tcp/ecn.h"
 #include "weir/tcp/info.h"
 #include "weir/tcp/liveness.h"
 #include "weir/tcp/loss.h"
@@ -136,7 +137,7 @@ class Connection {
   enum class Role : std::uint8_t { active, passive };
 
   // What poll_transmit() would send next, and the one place that decides it.
-  enum class Emission : std::uint8_t { none, reset, syn, retransmission, text, probe, ack, keepalive };
+  enum class Emission : std::uint8_t { none, reset, syn, retransmission, text, probe, earlier_ack, ack, keepalive };
   struct Plan {
     Emission what = Emission::none;
     std::uint32_t text = 0;  // bytes
@@ -183,7 +184,7 @@ class Connection {
   std::uint32_t send_mss() const;
   std::uint32_t timestamp(Instant now) const;
   Moment moment(Instant now) const;
-  bool may_use_ecn() const;
+  ControllerIndex controller_index() const;
   std::unique_ptr<Controller> first_controller() const;
 
   // connection_input.cc: RFC 9293 3.10.7
@@ -225,6 +226,17 @@ class Connection {
   void fill_text(OutSegment& out, const Plan& plan, Instant now);
   void fill_retransmission(OutSegment& out, const Plan& plan, Instant now);
   void fill_probe(OutSegment& out, const Plan& plan, Instant now);
+
+  // connection_ecn.cc
+  bool may_use_ecn() const;
+  bool wants_ecn() const;
+  void negotiate_ecn(const Segment& syn);
+  wire::TcpFlags ecn_flags_of_syn();
+  void note_ecn_mark(const Segment& seg);
+  bool in_recovery() const;
+  void heed_ecn_echo(const Segment& seg, bool was_in_recovery, Instant now);
+  void mark_text(OutSegment& out);
+  void fill_earlier_ack(OutSegment& out, Instant now);
 
   // connection_options.cc
   bool keep_options(const Options& wanted);
@@ -281,6 +293,7 @@ class Connection {
   Timestamps ts_;
   ChallengeBudget challenges_;
   Liveness liveness_;
+  Ecn ecn_;
   std::unique_ptr<Options> options_;  // null: Config's
   Reset reset_;
   Instant last_sent_;              // text or FIN

@@ -61,6 +61,7 @@ weir_reason Connection::on_segment_syn_sent(const Segment& seg, Instant now) {
   if (!seg.flags.syn()) return WEIR_R_LOST_BAD_FLAGS;
   rcv_.open(seg.seq, std::min<std::uint32_t>(rcv_.limit, 0xffff));
   negotiate(seg.options, now);
+  negotiate_ecn(seg);
   // RFC 7323 2.2: the window of a SYN is not scaled.
   snd_.wnd = snd_.max_wnd = WindowScale().expand(seg.window);
   snd_.wl1 = seg.seq;
@@ -126,6 +127,7 @@ weir_reason Connection::on_segment_other(const Segment& seg, Instant now) {
   if (!seg.flags.ack()) return WEIR_R_LOST_BAD_FLAGS;
   weir_reason reason = on_ack(seg, now);
   if (reason != WEIR_R_TAKEN_TCP || state_ == State::closed) return reason;
+  if (ecn_.on) note_ecn_mark(seg);
   // Sixth, the URG bit: RFC 6093 6 has urgent text read in line, as all text here is.
   // Seventh and eighth: the text and the FIN bit.
   return on_text(seg, now);
@@ -193,6 +195,8 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
   persist_unanswered_ = 0;
   liveness_.on_segment(now);
 
+  ecn_.echoed = ecn_.on && seg.flags.ece();
+  bool was_in_recovery = in_recovery();
   bool outstanding = snd_.max != snd_.una;
   bool same_window = snd_.scale.expand(seg.window) == snd_.wnd;
   if (recovery_) {
@@ -205,6 +209,7 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
     // RFC 5681 2: a duplicate ACK. What answers a zero-window probe is none.
     on_duplicate_ack(now);
   }
+  if (ecn_.on) heed_ecn_echo(seg, was_in_recovery, now);
   if (seg.ack.at_or_after(snd_.una)) snd_.on_window(seg.seq, seg.ack, snd_.scale.expand(seg.window));
   return WEIR_R_TAKEN_TCP;
 }
@@ -226,6 +231,7 @@ AckEvent Connection::ack_event(std::uint32_t text, Instant now) {
   AckEvent ack;
   ack.now = now;
   ack.acked = text;
+  ack.ece = ecn_.echoed ? text : 0;
   ack.mss = send_mss();
   ack.peak_in_flight = usage_.peak();
   ack.in_flight = pipe();

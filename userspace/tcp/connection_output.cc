@@ -61,6 +61,7 @@ SeqNum Connection::ack_seq() const {
 
 Connection::Plan Connection::plan() const {
   if (reset_.owed) return {Emission::reset};
+  if (ecn_.earlier_count > 0 && reading_state()) return {Emission::earlier_ack};
   switch (state_) {
     case State::closed:
     case State::listen:
@@ -160,6 +161,9 @@ bool Connection::poll_transmit(OutSegment& out, Instant now) {
       fill(out, ack_seq(), wire::kAck, now);
       fill_sack(out);
       break;
+    case Emission::earlier_ack:
+      fill_earlier_ack(out, now);
+      break;
     case Emission::keepalive:
       // RFC 1122 4.2.3.6: before the window, so that the peer has to answer.
       liveness_.probe_owed = false;
@@ -188,6 +192,7 @@ void Connection::fill(OutSegment& out, SeqNum seq, wire::TcpFlags flags, Instant
   }
   if (flags.ack()) {
     out.header.ack = rcv_.nxt.raw();
+    if (ecn_.on && ecn_.echo && !flags.syn()) out.header.flags |= wire::kEce;
     rcv_.last_ack = rcv_.nxt;
     ack_ = AckDebt::none;
     challenge_owed_ = false;
@@ -229,6 +234,7 @@ void Connection::fill_syn(OutSegment& out, Instant now) {
   bool offer = state_ == State::syn_sent;
   bool again = snd_.max != snd_.iss;
   fill(out, snd_.iss, offer ? wire::kSyn : wire::kSyn | wire::kAck, now);
+  out.header.flags |= ecn_flags_of_syn();
   out.header.options.mss = birth_.mss;
   out.header.options.sack_permitted = offer ? config_->sack : sack_;
   if (offer ? config_->window_scale : scaling_) out.header.options.window_scale = rcv_.scale.shift();
@@ -258,6 +264,7 @@ void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
   out.text = snd_.text_at(seq, plan.text);
   out.retransmission = seq.before(snd_.max);
   fill_sack(out);
+  mark_text(out);
 
   snd_.on_sent(behind);
   if (recovery_) track_sent(behind, static_cast<std::uint32_t>(behind - seq), out.retransmission, now);

@@ -105,6 +105,7 @@ void Connection::on_retransmit_timer(Instant now) {
     ++timeouts_;
     if (is_synchronized(state_)) {
       congestion_.on_timeout(moment(now), retries_ > 0);
+      ecn_.on_reduced(snd_.max);
       loss_.on_timeout(snd_.max);
     } else {
       syn_lost_ = true;

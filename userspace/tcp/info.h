@@ -41,6 +41,9 @@ struct Info {
   std::uint32_t out_of_order = 0;  // segments
   std::uint8_t send_scale = 0;
   std::uint8_t receive_scale = 0;
+  std::uint32_t ecn_marks = 0;   // segments that came with CE
+  std::uint32_t ecn_echoes = 0;  // ACKs that came with ECE
+  bool ecn = false;              // both sides use it
   bool timestamps = false;
   bool sack = false;
   bool reordering_seen = false;  // since text was last in flight

@@ -7,6 +7,7 @@
 #include "weir/base/bytes.h"
 #include "weir/base/ip_address.h"
 #include "weir/tcp/seq_num.h"
+#include "weir/wire/ip_protocol.h"
 #include "weir/wire/tcp.h"
 
 namespace weir::tcp {
@@ -18,6 +19,7 @@ struct Segment {
   wire::TcpFlags flags;
   wire::WireWindow window;  // unscaled: in a SYN as it stands, later to be scaled by the connection alone
   std::uint16_t urgent = 0;
+  wire::Ecn ecn = wire::Ecn::not_ect;  // of the IP header
   wire::TcpOptions options;
   ConstBytes text;
 
@@ -34,6 +36,7 @@ struct OutSegment {
   wire::TcpHeader header;          // ports are left 0
   std::array<ConstBytes, 2> text;  // up to two pieces, where the send ring wraps
   bool retransmission = false;
+  wire::Ecn ecn = wire::Ecn::not_ect;  // for the IP header
 
   std::size_t text_size() const { return text[0].size() + text[1].size(); }
 };

@@ -18,6 +18,7 @@ class Congestion {
   std::uint32_t ssthresh() const { return running() ? controller_->ssthresh() : kNoThreshold; }
   std::uint64_t pacing_rate() const { return running() ? controller_->pacing_rate() : 0; }
   std::string_view name() const { return running() ? controller_->name() : std::string_view(); }
+  bool needs_ecn() const { return running() && controller_->needs_ecn(); }
   bool governs_recovery() const { return running() && controller_->governs_recovery(); }
 
   void open(std::unique_ptr<Controller> controller, std::uint32_t window, const Moment& at) {
