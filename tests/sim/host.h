@@ -31,10 +31,11 @@ class Host {
   const stack::Config& config() const { return config_; }
 
   // Where this host's frames go, and the MAC of every neighbour there.
-  void attach(Link& out, const MacAddress& neighbour, std::uint16_t path_mtu) {
+  void attach(Link& out, const MacAddress& neighbour, std::uint16_t path_mtu, bool black_hole) {
     out_ = &out;
     neighbour_ = neighbour;
     path_mtu_ = path_mtu;
+    black_hole_ = black_hole;
   }
   // Routes have changed, or may have.
   void flush_next_hops() { stack_.flush_next_hops(); }
@@ -79,7 +80,7 @@ class Host {
     std::size_t link = config_.medium == stack::Medium::ethernet ? wire::kEthernetHeaderSize : 0;
     if (path_mtu_ == 0 || frame.size() - link <= path_mtu_) {
       out_->send(frame, now);
-    } else if (++too_big_ % 2 == 0) {
+    } else if (!black_hole_ && ++too_big_ % 2 == 0) {
       stack_.on_frame(too_big(frame, link), {}, now);
       ++received_;
     }
@@ -120,6 +121,7 @@ class Host {
   Link* out_ = nullptr;
   MacAddress neighbour_;
   std::uint16_t path_mtu_ = 0;
+  bool black_hole_ = false;
   std::uint32_t too_big_ = 0;
   std::deque<std::pair<Instant, IpAddress>> asked_;
   std::uint64_t received_ = 0;

@@ -27,6 +27,7 @@ struct LinkParameters {
   // A router a little way on has a narrower link: what is larger is lost there, and answered with a packet-too-big
   // that is itself lost half the time. 0: none.
   std::uint16_t path_mtu = 0;
+  bool black_hole = false;  // nothing answers (RFC 2923 2.1)
 };
 
 class Link {

@@ -67,6 +67,8 @@ class Draw {
     std::size_t conversations = 1 + below(6);
     for (std::size_t i = 0; i < conversations; ++i) p.conversations.push_back(conversation(seed, i, p));
     if (one_in(6)) p.server.syn_cookies = stack::SynCookies::always;
+    p.to_server.black_hole = one_in(3);
+    p.to_client.black_hole = one_in(3);
     for (stack::Config* c : {&p.client, &p.server}) {
       c->tcp.ecn = one_in(3) ? tcp::EcnMode::off : one_in(2) ? tcp::EcnMode::request : tcp::EcnMode::accept;
     }

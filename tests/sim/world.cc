@@ -44,8 +44,8 @@ World::World(const WorldParameters& p)
       client_(complete(p.client, p, 1), p.seed * 4 + 3, p.resolve_after),
       server_(complete(p.server, p, 2), p.seed * 4 + 4, p.resolve_after),
       pairs_(p.conversations.size()) {
-  client_.attach(to_server_, mac_of(2), p.to_server.path_mtu);
-  server_.attach(to_client_, mac_of(1), p.to_client.path_mtu);
+  client_.attach(to_server_, mac_of(2), p.to_server.path_mtu, p.to_server.black_hole);
+  server_.attach(to_client_, mac_of(1), p.to_client.path_mtu, p.to_client.black_hole);
   if (p.routes_change_every.count_ns() != 0) routes_change_ = now_ + p.routes_change_every;
   for (std::uint8_t n = 1; n <= 2; ++n) {
     std::array<IpAddress, 2> addresses{address_of(Family::v4, n), address_of(Family::v6, n)};

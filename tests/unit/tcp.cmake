@@ -12,6 +12,7 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_options_test.cc
     tcp_pacing_test.cc
     tcp_parts_test.cc
+    tcp_path_test.cc
     tcp_sack_test.cc
     tcp_transfer_test.cc
     tcp_validation_test.cc

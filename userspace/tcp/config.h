@@ -19,6 +19,7 @@ struct Config {
   bool window_scale = true;                   // RFC 7323 2
   bool timestamps = true;                     // RFC 7323 3
   bool sack = true;                           // RFC 2018
+  bool path_mtu_probing = true;               // RFC 4821, where large segments vanish without a word
   EcnMode ecn = EcnMode::accept;              // RFC 3168
 
   bool pacing = false;  // spread the window of a controller that names no rate of its own over the round trip

@@ -21,6 +21,7 @@
 #include "weir/tcp/info.h"
 #include "weir/tcp/liveness.h"
 #include "weir/tcp/loss.h"
+#include "weir/tcp/path_mtu.h"
 #include "weir/tcp/readiness.h"
 #include "weir/tcp/receiver.h"
 #include "weir/tcp/recovery.h"
@@ -207,7 +208,6 @@ class Connection {
   void answer_refused(const Segment& seg, Instant now);
   void owe_challenge(Instant now);
   bool fails_paws(const Segment& seg, Instant now) const;
-  void lower_mss(std::uint16_t mss);
 
   // connection_output.cc
   Plan plan() const;
@@ -237,6 +237,12 @@ class Connection {
   void heed_ecn_echo(const Segment& seg, bool was_in_recovery, Instant now);
   void mark_text(OutSegment& out);
   void fill_earlier_ack(OutSegment& out, Instant now);
+
+  // connection_path.cc
+  void lower_mss(std::uint16_t mss);
+  void suspect_black_hole(std::uint8_t timeouts, Instant now);
+  void search_path(Instant now);
+  std::uint32_t path_probe_text() const;
 
   // connection_options.cc
   bool keep_options(const Options& wanted);
@@ -294,7 +300,8 @@ class Connection {
   ChallengeBudget challenges_;
   Liveness liveness_;
   Ecn ecn_;
-  std::unique_ptr<Options> options_;  // null: Config's
+  std::unique_ptr<PathSearch> path_search_;  // once a black hole has been met
+  std::unique_ptr<Options> options_;         // null: Config's
   Reset reset_;
   Instant last_sent_;              // text or FIN
   SeqNum small_end_;               // the end of the last segment sent that was not full

@@ -210,6 +210,7 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
     on_duplicate_ack(now);
   }
   if (ecn_.on) heed_ecn_echo(seg, was_in_recovery, now);
+  if (path_search_) search_path(now);
   if (seg.ack.at_or_after(snd_.una)) snd_.on_window(seg.seq, seg.ack, snd_.scale.expand(seg.window));
   return WEIR_R_TAKEN_TCP;
 }
@@ -464,23 +465,6 @@ weir_reason Connection::on_icmp_error(const IcmpError& error, SeqNum quoted_seq,
     reschedule(now);
   }
   return WEIR_R_TAKEN_ICMP;
-}
-
-void Connection::on_path_mss(std::uint16_t mss, Instant now) {
-  mss = std::max(mss, kLeastMss);
-  if (mss < birth_.mss) {
-    lower_mss(mss);
-  } else {
-    birth_.mss = mss;
-  }
-  reschedule(now);
-}
-
-// RFC 1191 6.4: what was too big is sent again at once, and the congestion window stays: nothing was lost to a queue.
-void Connection::lower_mss(std::uint16_t mss) {
-  birth_.mss = mss;
-  if (!is_synchronized(state_) || snd_.in_flight() == 0) return;
-  go_back();
 }
 
 }  // namespace weir::tcp

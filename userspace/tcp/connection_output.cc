@@ -122,6 +122,7 @@ Connection::Plan Connection::plan_text() const {
     std::uint32_t window = send_window() + loss_.allowance(mss);
     if (flight > 0 && flight + text > window) return {};
   }
+  if (std::uint32_t probe = path_probe_text(); probe > 0) return {Emission::text, probe};
   bool all = text == unsent;
   bool again = snd_.nxt.before(snd_.max);
   if (text < mss) {
@@ -169,6 +170,10 @@ bool Connection::poll_transmit(OutSegment& out, Instant now) {
       liveness_.probe_owed = false;
       fill(out, snd_.una - 1, wire::kAck, now);
       break;
+  }
+  if (path_search_ && out.retransmission) {
+    SeqNum begin(out.header.seq);
+    path_search_->on_resent(begin, begin + static_cast<std::uint32_t>(out.text_size()));
   }
   ++segments_out_;
   if (is_paced(next)) {
@@ -263,7 +268,11 @@ void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
   fill(out, seq, flags, now);
   out.text = snd_.text_at(seq, plan.text);
   out.retransmission = seq.before(snd_.max);
-  fill_sack(out);
+  if (plan.text > send_mss()) {
+    path_search_->on_sent(seq, behind);
+  } else {
+    fill_sack(out);
+  }
   mark_text(out);
 
   snd_.on_sent(behind);

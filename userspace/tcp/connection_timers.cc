@@ -117,6 +117,7 @@ void Connection::on_retransmit_timer(Instant now) {
     }
   }
   ++retries_;
+  suspect_black_hole(retries_, now);
   rtt_.back_off();
   timers_.arm(TimerKind::retransmit, now + rtt_.rto(*config_));
 }
