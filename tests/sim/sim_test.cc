@@ -69,6 +69,8 @@ class Draw {
     if (one_in(6)) p.server.syn_cookies = stack::SynCookies::always;
     p.to_server.black_hole = one_in(3);
     p.to_client.black_hole = one_in(3);
+    // A cookie lives for two minutes, within which text must have got through.
+    if (p.to_server.path_mtu != 0 && p.to_server.black_hole) p.server.syn_cookies = stack::SynCookies::never;
     for (stack::Config* c : {&p.client, &p.server}) {
       c->tcp.ecn = one_in(3) ? tcp::EcnMode::off : one_in(2) ? tcp::EcnMode::request : tcp::EcnMode::accept;
     }

@@ -117,6 +117,16 @@ TEST_P(TcpPath, SmallSegmentsThatVanishSayNothing) {
   EXPECT_EQ(p.info().send_mss, full());
 }
 
+TEST_P(TcpPath, ASegmentBelowTheFirstStepFallsToTheNext) {
+  if (GetParam() == Family::v6) GTEST_SKIP() << "below 1280 is no IPv6 path";
+  Peer p(scene());
+  p.connected();
+  BlackHole path(p, 600);
+  p.write(822);
+  path.run(Duration::seconds(10));
+  EXPECT_EQ(path.received(), 822u);
+}
+
 TEST_P(TcpPath, ProbingMayBeTurnedOff) {
   Scene s = scene();
   s.config.path_mtu_probing = false;

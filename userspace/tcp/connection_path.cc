@@ -35,11 +35,18 @@ void Connection::lower_mss(std::uint16_t mss) {
 // may be why.
 void Connection::suspect_black_hole(std::uint8_t timeouts, Instant now) {
   if (!config_->path_mtu_probing || !is_synchronized(state_) || timeouts % kSuspicious != 0) return;
-  std::uint16_t low = PathSearch::below(std::min(birth_.mss, peer_mss_), birth_.family);
-  if (low >= std::min(birth_.mss, peer_mss_) || snd_.text.size() <= low) return;
+  std::uint16_t mss = std::min(birth_.mss, peer_mss_);
+  std::size_t lost = std::min<std::size_t>(snd_.text.size(), mss);
+  // Down to what would cut it.
+  std::uint16_t low = PathSearch::below(mss, birth_.family);
+  while (low >= lost) {
+    std::uint16_t lower = PathSearch::below(low, birth_.family);
+    if (lower == low) return;
+    low = lower;
+  }
   if (!path_search_) path_search_.reset(new (std::nothrow) PathSearch);
   if (!path_search_) return;
-  path_search_->fall(std::min(birth_.mss, peer_mss_), low, now);
+  path_search_->fall(mss, low, now);
   birth_.mss = low;
   if (snd_.in_flight() > 0) go_back();
 }
