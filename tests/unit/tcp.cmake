@@ -1,6 +1,7 @@
 weir_gtest(weir_tcp_test LABEL unit
   SOURCES
     tcp_harness.cc
+    tcp_bbr_test.cc
     tcp_close_test.cc
     tcp_congestion_test.cc
     tcp_cubic_test.cc

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "weir/tcp/congestion/bbr.h"
 #include "weir/tcp/congestion/cubic.h"
 #include "weir/tcp/congestion/dctcp.h"
 #include "weir/tcp/congestion/new_reno.h"
@@ -27,6 +28,7 @@ bool is_name(std::string_view name) {
 ControllerRegistry::ControllerRegistry() {
   entries_.push_back({"cubic", make_one<Cubic>});
   entries_.push_back({"newreno", make_one<NewReno>});
+  entries_.push_back({"bbr", make_one<Bbr>});
   entries_.push_back({"dctcp", make_one<Dctcp>});
 }
 
