@@ -5,6 +5,7 @@
 // WEIR_SIM_SEEDS=N runs seeds 1 to N; WEIR_SIM_SEED=n that one alone.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <random>
 #include <string>
@@ -74,6 +75,11 @@ class Draw {
     for (stack::Config* c : {&p.client, &p.server}) {
       c->tcp.ecn = one_in(3) ? tcp::EcnMode::off : one_in(2) ? tcp::EcnMode::request : tcp::EcnMode::accept;
     }
+    // By the seed itself, so that the draws above stay what they were.
+    constexpr std::array kControllers{"cubic", "newreno", "bbr", "dctcp"};
+    p.client.tcp.congestion = kControllers[seed / 8 % 4];
+    p.server.tcp.congestion = kControllers[seed / 32 % 4];
+    for (stack::Config* c : {&p.client, &p.server}) c->tcp.pacing = seed / 128 % 2 == 1;
     return p;
   }
 

@@ -66,5 +66,17 @@ TEST_P(StackCongestion, ARunningConnectionIsChangedAlone) {
   EXPECT_EQ(stack->set_congestion_control(ConnectionId{}, "cubic", now), CongestionChange::no_such_connection);
 }
 
+TEST_P(StackCongestion, DctcpIsRefusedWhereEcnIsOff) {
+  Config c = default_config();
+  c.tcp.ecn = tcp::EcnMode::off;
+  start(c);
+  EXPECT_EQ(stack->set_congestion_control("dctcp"), CongestionChange::needs_ecn);
+  EXPECT_EQ(stack->congestion_control(), "cubic");
+  EXPECT_EQ(stack->set_congestion_control(listen(), "dctcp"), CongestionChange::needs_ecn);
+  c.tcp.ecn = tcp::EcnMode::request;
+  start(c);
+  EXPECT_EQ(stack->set_congestion_control("dctcp"), CongestionChange::done);
+}
+
 }  // namespace
 }  // namespace weir::stack

@@ -9,6 +9,7 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_ecn_test.cc
     tcp_hostile_test.cc
     tcp_loss_test.cc
+    tcp_off_path_test.cc
     tcp_open_test.cc
     tcp_options_test.cc
     tcp_pacing_test.cc
@@ -18,3 +19,5 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_transfer_test.cc
     tcp_validation_test.cc
   DEPS weir_tcp)
+# The algorithm that the example runs outside the datapath.
+target_include_directories(weir_tcp_test PRIVATE ${PROJECT_SOURCE_DIR}/userspace/examples)

@@ -9,6 +9,9 @@ namespace {
 tcp::CongestionChange find_controller(const tcp::Config& config, std::string_view name, tcp::ControllerIndex& found) {
   auto index = config.controllers.find(name);
   if (!index) return tcp::CongestionChange::no_such_controller;
+  if (config.ecn == tcp::EcnMode::off && config.controllers.make(*index)->needs_ecn()) {
+    return tcp::CongestionChange::needs_ecn;
+  }
   found = *index;
   return tcp::CongestionChange::done;
 }
