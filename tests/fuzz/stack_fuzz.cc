@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstdlib>
 #include <numeric>
 #include <optional>
 #include <vector>
 
+#include "script.h"
 #include "weir/stack/stack.h"
 #include "weir/wire/ethernet.h"
 #include "weir/wire/icmp.h"
@@ -22,39 +22,14 @@
 namespace weir::stack {
 namespace {
 
-void require(bool condition) {
-  if (!condition) std::abort();
-}
+using fuzz::require;
+using fuzz::Script;
 
 const MacAddress kOurs{{2, 0, 0, 0, 0, 1}};
 const MacAddress kTheirs{{2, 0, 0, 0, 0, 2}};
 constexpr std::uint16_t kListening = 80;
 constexpr std::uint16_t kOpening = 50'000;
 constexpr std::uint16_t kPeerPort = 40'000;
-
-class Script {
- public:
-  explicit Script(ConstBytes bytes) : bytes_(bytes) {}
-  bool done() const { return bytes_.empty(); }
-  std::uint8_t u8() {
-    if (bytes_.empty()) return 0;
-    auto v = std::to_integer<std::uint8_t>(bytes_[0]);
-    bytes_ = bytes_.subspan(1);
-    return v;
-  }
-  std::uint16_t u16() {
-    auto high = static_cast<std::uint16_t>(u8() << 8);
-    return static_cast<std::uint16_t>(high | u8());
-  }
-  ConstBytes take(std::size_t n) {
-    ConstBytes t = bytes_.first(std::min(n, bytes_.size()));
-    bytes_ = bytes_.subspan(t.size());
-    return t;
-  }
-
- private:
-  ConstBytes bytes_;
-};
 
 class World {
  public:
@@ -422,7 +397,7 @@ class World {
 }  // namespace weir::stack
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  weir::stack::Script script(weir::ConstBytes(reinterpret_cast<const std::byte*>(data), size));
+  weir::fuzz::Script script(weir::ConstBytes(reinterpret_cast<const std::byte*>(data), size));
   weir::stack::World(script).run();
   return 0;
 }
