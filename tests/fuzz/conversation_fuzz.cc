@@ -87,6 +87,9 @@ class World {
     base.tcp.receive_buffer = (a & 32) != 0 ? 6'000 : 150'000;
     base.tcp.send_buffer = (a & 64) != 0 ? 3'000 : 100'000;
     base.tcp.options.no_delay = (a & 128) != 0;
+    base.tcp.sack = (c & 128) == 0;
+    base.tcp.pacing = (c & 64) != 0;
+    base.tcp.ecn = static_cast<tcp::EcnMode>((c >> 4) % 3);
     auto names = base.tcp.controllers.names();
     base.tcp.congestion = names[b % names.size()];
     for (std::uint8_t host : {std::uint8_t{1}, std::uint8_t{2}}) {
@@ -98,7 +101,7 @@ class World {
       }
       nodes_[host - 1].emplace(own, host);
     }
-    delay_ = Duration::microseconds(std::int64_t{100} << (c % 11));
+    delay_ = Duration::microseconds(std::int64_t{100} << (c % 16));
     listener_ = *nodes_[1]->stack->listen({IpAddress{}, kPort}, 4);
     ends_[0].id =
         *nodes_[0]->stack->connect({Node::address(family_, 1), kClientPort}, {Node::address(family_, 2), kPort}, now_);

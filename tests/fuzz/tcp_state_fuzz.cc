@@ -4,7 +4,7 @@
 // errors, undefined behaviour, asserts, text that is not the peer's or not in order, text of ours that is not what was
 // written, buffers beyond their limits, an edge of the window that moves left, a connection that has no end.
 //
-// The first byte of an input chooses the state, the next two what is negotiated; then come steps (see run()).
+// The first byte of an input chooses the state, the next three what is negotiated; then come steps (see run()).
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -50,7 +50,10 @@ class World {
     config_.options.no_delay = (choice & 128) != 0;
     config_.options.keepalive = (more & 1) != 0;
     auto names = config_.controllers.names();
-    config_.congestion = names[(more >> 1) % names.size()];
+    config_.ecn = static_cast<EcnMode>((more >> 4) % 3);
+    config_.pacing = (more & 32) != 0;
+    config_.sack = (more & 8) == 0;
+    config_.congestion = names[in_.u8() % names.size()];
     birth_.iss = SeqNum(kIss);
     birth_.timestamp_offset = 0xffff'ff00;
     birth_.mss = (more & 64) != 0 ? 536 : 1'460;
@@ -195,6 +198,7 @@ class World {
     h.flags = flags;
     h.window = wire::WireWindow(flags.syn() || !peer_scale_ ? 60'000 : 60'000 >> 7);
     if (flags.syn()) {
+      if (config_.ecn != EcnMode::off) h.flags |= h.flags.ack() ? wire::kEce : wire::kEce | wire::kCwr;
       h.options.mss = 1'400;
       if (peer_scale_) h.options.window_scale = 7;
       h.options.sack_permitted = peer_sack_;
@@ -248,7 +252,9 @@ class World {
     if ((has & 32) != 0) h.options.window_scale = static_cast<std::uint8_t>(in_.u8() % 15);
     h.options.sack_permitted = (has & 64) != 0;
     if (h.flags.urg()) h.urgent = in_.u16();
-    std::size_t text = in_.u8() < 128 ? 0 : in_.u16() % 3'000;
+    std::uint8_t body = in_.u8();
+    ecn_ = static_cast<wire::Ecn>(body % 4);
+    std::size_t text = body < 128 ? 0 : in_.u16() % 3'000;
     return bytes(h, text);
   }
   // The script's own option bytes.
@@ -273,6 +279,7 @@ class World {
     auto view = wire::TcpView::parse(exact);
     require(view.has_value());
     Segment seg = Segment::from(*view);
+    seg.ecn = ecn_;
     bool opening = c().state() == State::syn_sent;
     c().on_segment(seg, now_);
     if (opening && c().state() >= State::syn_received) {
@@ -447,6 +454,7 @@ class World {
   bool peer_timestamps_ = false;
   bool peer_scale_ = false;
   bool peer_sack_ = false;
+  wire::Ecn ecn_ = wire::Ecn::not_ect;  // of the next segment
   std::uint32_t peer_clock_ = 0xffff'fff0;
   std::uint32_t echo_ = 0;
   SeqNum irs_{kPeerIss};
