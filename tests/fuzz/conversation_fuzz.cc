@@ -309,8 +309,8 @@ class World {
         o.no_delay = (bits & 1) != 0;
         o.cork = (bits & 2) != 0;
         o.keepalive = (bits & 4) != 0;
-        o.keepalive_idle = Duration::milliseconds(1 + (bits >> 3) * 100);
-        o.keepalive_interval = Duration::milliseconds(500);
+        o.keepalive_idle = Duration::seconds(1 + (bits >> 3));
+        o.keepalive_interval = Duration::seconds(1);
         stack(side).set_options(e.id, o, now_);
         break;
       }
