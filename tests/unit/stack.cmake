@@ -10,4 +10,5 @@ weir_gtest(weir_stack_test LABEL unit
     stack_path_test.cc
     stack_reassembly_test.cc
     stack_tables_test.cc
+    stack_time_wait_test.cc
   DEPS weir_stack)

@@ -241,24 +241,6 @@ TEST_P(StackDemux, ANewerSynTakesThePlaceOfATimeWait) {
   EXPECT_EQ(stack->flows(80), 1u);
 }
 
-TEST_P(StackDemux, TheOldestTimeWaitGivesWayWhereThereIsNoRoom) {
-  Config c = default_config();
-  c.max_connections = 2;
-  start(c);
-  ListenerId listener = listen();
-  for (std::uint16_t port : {std::uint16_t{1}, std::uint16_t{2}}) {
-    Peer p = establish(listener, port);
-    stack->close(p.id, now);
-    Out fin = only();
-    give({.flags = "FA", .seq = p.seq, .ack = fin.seq + 1, .port = port});
-    sent();
-  }
-  EXPECT_EQ(stack->connections(), 2u);
-  EXPECT_EQ(give({.flags = "S", .port = 3}), WEIR_R_TAKEN_TCP);
-  EXPECT_EQ(stack->connections(), 2u);
-  for (const ConnectionSummary& s : stack->list_connections(now)) EXPECT_NE(s.remote.port, 1) << "the older one";
-}
-
 TEST_P(StackDemux, TimeWaitEnds) {
   ListenerId listener = listen();
   Peer p = establish(listener);

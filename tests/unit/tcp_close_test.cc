@@ -226,26 +226,26 @@ TEST(TcpClose, TimeWaitGivesWayToANewerSyn) {
   Segment syn;
   syn.flags = wire::kSyn;
   syn.seq = SeqNum(p.scene().peer_iss + 3);
-  EXPECT_TRUE(p->may_be_replaced_by(syn));
+  EXPECT_TRUE(p->time_wait()->may_be_replaced_by(syn));
   syn.seq = SeqNum(p.scene().peer_iss + 2);
-  EXPECT_FALSE(p->may_be_replaced_by(syn));
+  EXPECT_FALSE(p->time_wait()->may_be_replaced_by(syn));
   syn.flags = wire::kSyn | wire::kAck;
   syn.seq = SeqNum(p.scene().peer_iss + 3);
-  EXPECT_FALSE(p->may_be_replaced_by(syn));
+  EXPECT_FALSE(p->time_wait()->may_be_replaced_by(syn));
 
   Peer q;
   time_wait(q);
   syn.flags = wire::kSyn;
   syn.seq = SeqNum(q.scene().peer_iss - 1'000);
   syn.options.timestamps = wire::TcpTimestamps{q.peer_clock() + 1, 0};
-  EXPECT_TRUE(q->may_be_replaced_by(syn)) << "a later timestamp will do";
+  EXPECT_TRUE(q->time_wait()->may_be_replaced_by(syn)) << "a later timestamp will do";
   syn.options.timestamps->tsval = q.peer_clock() - 1;
-  EXPECT_FALSE(q->may_be_replaced_by(syn));
+  EXPECT_FALSE(q->time_wait()->may_be_replaced_by(syn));
   EXPECT_EQ(q->next_iss(), q.ours(3));
 
   Peer r(plain());
   r.connected();
-  EXPECT_FALSE(r->may_be_replaced_by(syn)) << "not in TIME-WAIT";
+  EXPECT_FALSE(r->time_wait()) << "not in TIME-WAIT";
 }
 
 // RFC 2525 2.17

@@ -23,7 +23,7 @@ void ConnectionTable::free(Slot& slot) {
   erase(slot);
   slot.tcp.reset();
   slot.owner = Owner::none;
-  slot.counted = slot.in_time_wait = false;
+  slot.counted = false;
   slot.reported = slot.pending = 0;
   slot.failure = tcp::Errc::none;
   slot.listener = nullptr;

@@ -27,12 +27,7 @@ tcp::Birth Stack::Impl::birth(const FlowKey& key, std::uint16_t mtu, Instant now
 }
 
 Slot* Stack::Impl::create(const FlowKey& key, std::uint32_t hash) {
-  if (connections.size() >= config.max_connections) {
-    // The oldest TIME-WAIT gives way: it guards against stray segments (RFC 9293 3.6.1), and refusing every new
-    // connection for the rest of its minute would be the greater harm.
-    if (time_wait.empty()) return nullptr;
-    release(time_wait.front());
-  }
+  if (connections.size() >= config.max_connections) return nullptr;
   Slot& slot = connections.allocate(key, hash);
   slot.ip_id = static_cast<std::uint16_t>(random());
   slot.flow_label = static_cast<std::uint32_t>(random()) & 0xfffff;  // RFC 6437 3
@@ -81,9 +76,10 @@ void Stack::Impl::settle(Slot& slot, Instant now) {
   }
   if (state == tcp::State::time_wait) {
     uncount(slot);
-    if (slot.owner == Owner::stack && !slot.in_time_wait) {
-      slot.in_time_wait = true;
-      time_wait.push_back(slot);
+    if (slot.owner == Owner::stack && !tcp.wants_transmit(now)) {
+      if (slot.in_table) time_waits.add(slot.key, slot.hash, *tcp.time_wait(), tcp.next_deadline());
+      release(slot);
+      return;
     }
   }
   wheel.schedule(slot, tcp.next_deadline());

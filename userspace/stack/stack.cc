@@ -35,6 +35,7 @@ Stack::Impl::Impl(const Config& c, const Secrets& secrets, std::uint64_t seed, C
       next_hops({c.max_next_hops, c.next_hop_queue, c.next_hop_timeout, c.hash_key}),
       reassembly({c.reassembly_bytes, c.reassembly_bytes_per_source, c.hash_key}),
       replies(c.max_replies),
+      time_waits(c.max_time_wait),
       flows(65'536) {}
 
 // SplitMix64 (Steele, Lea, Flood, 2014).
@@ -141,27 +142,17 @@ weir_reason Stack::Impl::on_tcp(Packet packet, Instant now) {
     if (!packet.flow_hash || hash != *packet.flow_hash) slot = connections.find(key, hash);
   }
   if (slot != nullptr) hash = slot->hash;
+  if (slot == nullptr) {
+    if (TimeWaitTable::Entry* entry = time_waits.find(key, hash)) {
+      if (auto reason = on_time_wait(*entry, segment, packet, now)) return *reason;
+    }
+  }
   if (slot == nullptr || leave_time_wait(*slot, segment, packet)) {
     return on_unmatched(key, hash, segment, packet, now);
   }
   weir_reason reason = slot->tcp->on_segment(segment, now);
   settle(*slot, now);
   return reason;
-}
-
-// RFC 1122 4.2.2.13, RFC 6191
-bool Stack::Impl::leave_time_wait(Slot& slot, const tcp::Segment& segment, Packet& packet) {
-  if (!segment.flags.syn() || !slot.tcp->may_be_replaced_by(segment)) return false;
-  const Listener* listener = listeners.find(slot.key.local, slot.key.local_port);
-  if (listener == nullptr || listener->full()) return false;
-  packet.iss_after = slot.tcp->next_iss();
-  if (slot.owner == Owner::stack) {
-    release(slot);
-  } else {
-    // Its user may still read; no segment will find it any more.
-    connections.erase(slot);
-  }
-  return true;
 }
 
 // RFC 9293 3.10.7.1 (CLOSED) and 3.10.7.2 (LISTEN).

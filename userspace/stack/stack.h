@@ -49,8 +49,11 @@ struct Config {
   // What is accepted as a checksum; ::verify_or_partial where the link is known to deliver partial ones.
   wire::ChecksumPolicy checksum = wire::ChecksumPolicy::verify;
   std::array<std::uint64_t, 2> hash_key{};  // of weir_flow_hash; the XDP program's, where there is one
-  std::uint32_t max_connections = 65'536;   // in all states; beyond it SYNs are refused with LOST_NO_MEMORY
-  std::uint32_t max_next_hops = 16'384;     // cached
+  std::uint32_t max_connections = 65'536;   // beyond it SYNs are refused with LOST_NO_MEMORY
+  // Connections in TIME-WAIT that nobody reads from any more: besides the others, some ninety bytes each. Beyond it the
+  // oldest gives way.
+  std::uint32_t max_time_wait = 65'536;
+  std::uint32_t max_next_hops = 16'384;  // cached
   std::uint32_t next_hop_queue = 64;  // connections that may wait for one next hop's answer; beyond it LOST_NO_NEXT_HOP
   Duration next_hop_timeout = Duration::seconds(3);
   std::uint32_t max_replies = 256;  // connectionless RSTs and SYN-ACKs waiting to leave; beyond it LOST_REPLY_LIMIT
@@ -122,7 +125,7 @@ struct NextHop {
 
 // A line of `weir sockets`.
 struct ConnectionSummary {
-  ConnectionId id;
+  ConnectionId id;  // none: it is in TIME-WAIT, and most of its Info is forgotten
   Endpoint local;
   Endpoint remote;
   tcp::Info info;

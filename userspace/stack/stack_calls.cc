@@ -11,12 +11,14 @@ namespace weir::stack {
 // --- time ---
 
 Instant Stack::next_deadline() const {
-  return std::min({impl_->wheel.next_deadline(), impl_->next_hops.next_deadline(), impl_->reassembly.next_deadline()});
+  return std::min({impl_->wheel.next_deadline(), impl_->next_hops.next_deadline(), impl_->reassembly.next_deadline(),
+                   impl_->time_waits.next_deadline()});
 }
 
 void Stack::on_deadline(Instant now) {
   Impl& s = *impl_;
   s.counters[WEIR_R_LOST_FRAG_TIMEOUT] += s.reassembly.on_deadline(now);
+  s.time_waits.on_deadline(now);
   HopWaiters unanswered;
   s.next_hops.on_deadline(now, unanswered);
   s.give_up(unanswered, tcp::Errc::host_unreachable, now);
@@ -85,7 +87,8 @@ Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint&
   if (to.is_multicast() || to.is_broadcast() || to.is_unspecified()) return Err(Errc::address_unavailable);
   FlowKey key{local.address, remote.address, local.port, remote.port};
   std::uint32_t hash = flow_hash(key, s.config.hash_key);
-  if (s.connections.find(key, hash) != nullptr) return Err(Errc::address_in_use);
+  bool taken = s.connections.find(key, hash) != nullptr || s.time_waits.find(key, hash) != nullptr;
+  if (taken) return Err(Errc::address_in_use);
   Slot* slot = s.create(key, hash);
   if (slot == nullptr) return Err(Errc::no_memory);
   slot->path_mtu = s.path_mtu(key.remote, slot->hop, now);
@@ -142,6 +145,7 @@ void Stack::abort(ConnectionId id, Instant now) {
 }
 
 void Stack::abort_all(Instant now) {
+  impl_->time_waits.clear();
   // Users keep their ids, and hear of it by kFailed.
   impl_->connections.for_each([&](Slot& slot) {
     slot.tcp->abort(now);
@@ -239,13 +243,21 @@ tcp::Info Stack::info(ConnectionId id, Instant now) const {
 
 std::uint32_t Stack::flows(std::uint16_t local_port) const { return impl_->flows[local_port]; }
 
-std::size_t Stack::connections() const { return impl_->connections.size(); }
+std::size_t Stack::connections() const { return impl_->connections.size() + impl_->time_waits.size(); }
 
 std::vector<ConnectionSummary> Stack::list_connections(Instant now) const {
   std::vector<ConnectionSummary> list;
-  list.reserve(impl_->connections.size());
+  list.reserve(connections());
   impl_->connections.for_each([&](const Slot& slot) {
     list.push_back({slot.id(), slot.key.local_endpoint(), slot.key.remote_endpoint(), slot.tcp->info(now)});
+  });
+  impl_->time_waits.for_each([&](const TimeWaitTable::Entry& entry) {
+    tcp::Info info;
+    info.state = tcp::State::time_wait;
+    info.timestamps = entry.tcp.timestamps;
+    info.receive_window = std::uint32_t{entry.tcp.window} << entry.tcp.scale;
+    info.receive_scale = entry.tcp.scale;
+    list.push_back({{}, entry.key.local_endpoint(), entry.key.remote_endpoint(), info});
   });
   return list;
 }

@@ -15,6 +15,7 @@
 #include "weir/stack/reassembly.h"
 #include "weir/stack/reply_queue.h"
 #include "weir/stack/stack.h"
+#include "weir/stack/time_wait_table.h"
 #include "weir/stack/timing_wheel.h"
 #include "weir/tcp/segment.h"
 #include "weir/wire/icmp.h"
@@ -59,6 +60,9 @@ struct Stack::Impl {
   weir_reason reply_reset(const FlowKey& key, const tcp::Segment& segment, const Packet& packet, weir_reason reason);
   // A SYN for a connection in TIME-WAIT: true where it begins a new one, and the old one has left the table.
   bool leave_time_wait(Slot& slot, const tcp::Segment& segment, Packet& packet);
+  std::optional<weir_reason> on_time_wait(TimeWaitTable::Entry& entry, const tcp::Segment& segment, Packet& packet,
+                                          Instant now);
+  bool takes_syn_of(const FlowKey& key, const std::optional<tcp::TimeWait>& old, const tcp::Segment& segment);
   weir_reason on_icmp(const Packet& packet, Instant now);
   weir_reason on_icmp_error(const wire::IcmpView& icmp, const Packet& packet, Instant now);
   bool is_local(const IpAddress& address) const;
@@ -107,11 +111,11 @@ struct Stack::Impl {
   // Destroyed in reverse: the slots that the lists and the wheel link go first.
   LinkList<Slot, TransmitTag> transmit_list;
   LinkList<EventSource, EventTag> events;
-  LinkList<Slot, OwnerTag> time_wait;  // of those that the stack owns, the oldest in front
   TimingWheel wheel;
   NextHopCache next_hops;
   Reassembly reassembly;
   ReplyQueue replies;
+  TimeWaitTable time_waits;
   std::vector<std::uint32_t> flows;  // by local port
   ListenerTable listeners;
   ConnectionTable connections;

@@ -327,13 +327,16 @@ std::uint8_t Connection::readiness() const {
 
 bool Connection::finished() const { return state_ == State::closed && !reset_.owed; }
 
-bool Connection::may_be_replaced_by(const Segment& syn) const {
-  if (state_ != State::time_wait || !syn.flags.syn() || syn.flags.ack() || syn.flags.rst()) return false;
-  // RFC 6191 2: a later timestamp will do; else RFC 9293 3.6.1 wants a later sequence number.
-  if (ts_.on && syn.options.timestamps && syn.options.timestamps->tsval != ts_.recent) {
-    return SeqNum(syn.options.timestamps->tsval).after(SeqNum(ts_.recent));
-  }
-  return syn.seq.after(rcv_.nxt);
+std::optional<TimeWait> Connection::time_wait() const {
+  if (state_ != State::time_wait) return std::nullopt;
+  TimeWait left;
+  left.snd_nxt = snd_.max;
+  left.rcv_nxt = rcv_.nxt;
+  left.ts_recent = ts_.recent;
+  left.window = rcv_.scale.compress(rcv_.wnd()).raw();
+  left.scale = rcv_.scale.shift();
+  left.timestamps = ts_.on;
+  return left;
 }
 
 std::size_t Connection::buffer_memory() const {

@@ -29,6 +29,7 @@
 #include "weir/tcp/segment.h"
 #include "weir/tcp/sender.h"
 #include "weir/tcp/state.h"
+#include "weir/tcp/time_wait.h"
 #include "weir/tcp/timers.h"
 
 namespace weir::tcp {
@@ -73,9 +74,10 @@ class Connection {
   // ACK back where its budget is spent.
   bool owes_challenge_ack() const { return challenge_owed_; }
   void withhold_challenge_ack() { challenge_owed_ = false; }
-  // RFC 9293 3.6.1, RFC 6191: in TIME-WAIT, `syn` is that of a newer incarnation; the stack may drop this connection
-  // without an answer and give the SYN to a listener, with an ISS behind next_iss().
-  bool may_be_replaced_by(const Segment& syn) const;
+  // In TIME-WAIT: what has to be kept of it until next_deadline(). A stack may keep that instead of the connection,
+  // once nothing is to be transmitted and nobody reads any more. Where `may_be_replaced_by(syn)`, it may drop the
+  // connection without an answer and give the SYN to a listener, with an ISS behind next_iss().
+  std::optional<TimeWait> time_wait() const;
   // A number that no segment of this connection has used.
   SeqNum next_iss() const { return snd_.max + 1; }
 
