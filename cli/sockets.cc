@@ -2,44 +2,20 @@
 // weir sockets: what only the engine knows, asked at its own socket (control/engine_protocol.h).
 #include <fmt/core.h>
 
-#include <cerrno>
 #include <cmath>
 
+#include "engine_answer.h"
 #include "output.h"
 #include "table.h"
-#include "weir/control/engine_protocol.h"
-#include "weir/control/status.h"
 
 namespace weir::cli {
 namespace {
 
-constexpr Duration kPatience = Duration::seconds(1);
-
 Outcome<Json> ask(const control::Instance& instance) {
-  const std::string& interface = instance.interface();
-  const std::string path = control::engine_socket_path(instance.config().netns_cookie, instance.ifindex());
-  const auto answer = control::ask_engine(path, R"({"cmd":"sockets"})", kPatience);
-  if (!answer) {
-    const int code = answer.error().code;
-    if (code == ENOENT || code == ECONNREFUSED)
-      return fail(
-          fmt::format("no engine runs on {}: `weir run --interface {} -- SERVER` starts one", interface, interface),
-          ENOENT);
-    if (code == ETIMEDOUT)
-      return fail(fmt::format("the engine on {} is stopped: it did not answer within {}; `weir status {}` has its pid",
-                              interface, seconds_text(kPatience), interface),
-                  ETIMEDOUT);
-    return Err(answer.error());
-  }
-  Json document = Json::parse(*answer, nullptr, false);
-  if (!document.is_object() || !document.value("ok", false))
-    return fail(
-        fmt::format("the engine on {} gave an answer that is not understood: is it of another version?", interface),
-        EPROTO);
-  document.erase("ok");
-  document["interface"] = interface;
+  auto document = ask_engine(instance, {{"cmd", "sockets"}});
+  if (!document) return document;
   for (const char* list : {"listeners", "connections"})
-    if (!document.contains(list) || !document[list].is_array()) document[list] = Json::array();
+    if (!document->contains(list) || !(*document)[list].is_array()) (*document)[list] = Json::array();
   return document;
 }
 
@@ -65,10 +41,12 @@ std::string info_text(const Json& c) {
   if (yes(c, "timestamps")) out += "ts ";
   if (yes(c, "window_scaling")) out += fmt::format("wscale:{},{} ", number(c, "send_scale"), number(c, "recv_scale"));
   out += fmt::format("rto:{:.0f} rtt:{:.3f}/{:.3f} ", ms("rto_us"), ms("srtt_us"), ms("rttvar_us"));
+  if (!text(c, "congestion").empty()) out = text(c, "congestion") + " " + out;
   if (number(c, "min_rtt_us") > 0) out += fmt::format("minrtt:{:.3f} ", ms("min_rtt_us"));
   out += fmt::format("mss:{} rcvmss:{} cwnd:{} ", number(c, "send_mss"), number(c, "recv_mss"), number(c, "cwnd"));
   // A ssthresh that no loss has set yet says nothing.
   if (number(c, "ssthresh") < 0x7fffffff) out += fmt::format("ssthresh:{} ", number(c, "ssthresh"));
+  if (number(c, "pacing_rate") > 0) out += fmt::format("pacing_rate:{} ", number(c, "pacing_rate"));
   out += fmt::format("snd_wnd:{} rcv_wnd:{} unacked:{} ", number(c, "send_window"), number(c, "recv_window"),
                      number(c, "in_flight"));
   out += fmt::format("bytes_acked:{} bytes_received:{} segs_out:{} segs_in:{} ", number(c, "bytes_acked"),

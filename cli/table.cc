@@ -157,6 +157,26 @@ std::vector<Command> make_commands() {
                    "",
                    "weir sockets -i"});
 
+  table.push_back({"cc",
+                   "list",
+                   "the congestion controls that the engine knows, and how many connections have each",
+                   {positional("IFACE", Value::interface, Need::optional, kIface)},
+                   Rest::none,
+                   run_cc_list,
+                   "",
+                   "weir cc list eth0"});
+  table.push_back(
+      {"cc",
+       "set",
+       "change the congestion control of new connections and of those that run",
+       {positional("IFACE", Value::interface, Need::required, "the interface"),
+        positional("NAME", Value::text, Need::required, "as `weir cc list` shows it")},
+       Rest::none,
+       run_cc_set,
+       "A running connection goes on with the window and the threshold that it has. Connections of a listener\n"
+       "with a choice of its own keep to that. It lasts as long as the engine's process.\n",
+       "weir cc set eth0 bbr"});
+
   table.push_back(
       {"run",
        "",

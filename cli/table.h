@@ -73,6 +73,8 @@ Outcome<int> run_filter_del(const Context&);
 Outcome<int> run_filter_list(const Context&);
 Outcome<int> run_filter_flush(const Context&);
 Outcome<int> run_sockets(const Context&);
+Outcome<int> run_cc_list(const Context&);
+Outcome<int> run_cc_set(const Context&);
 Outcome<int> run_run(const Context&);
 Outcome<int> run_doctor(const Context&);
 Outcome<int> run_completion(const Context&);

@@ -8,6 +8,12 @@
 //   {"cmd":"ping"}     {"ok":true,"pid":N}
 //   {"cmd":"sync"}     {"ok":true}: the engine has compared its marks with the steering entries just now
 //   {"cmd":"sockets"}  {"ok":true,"pid":N,"interface":"eth0","listeners":[...],"connections":[...]}
+//   {"cmd":"cc"}       {"ok":true,"pid":N,"interface":"eth0","default":"cubic","controllers":["cubic",...],
+//                      "connections":{"cubic":N,...}}: congestion control, of new connections, that the engine knows,
+//                      and how many connections have each
+//   {"cmd":"cc_set","name":"bbr"}
+//                      {"ok":true,"name":"bbr","changed":N,"refused":N}: new connections have it, and of the running
+//                      ones so many now, and so many cannot (it needs ECN, which they have not negotiated)
 //   anything else      {"ok":false,"error":"..."}
 //
 // A listener:
@@ -21,7 +27,8 @@
 // A connection (times in microseconds, sizes in bytes, counts since its birth; tcp/info.h):
 //   local, remote   "10.0.0.1:8080"
 //   state           as `ss` prints it: "ESTAB", "SYN-RECV", ...
-//   send_queue, recv_queue, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh, send_mss, recv_mss, send_window,
+//   congestion      "cubic"; empty before the handshake is over
+//   send_queue, recv_queue, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh, pacing_rate, send_mss, recv_mss, send_window,
 //   recv_window, in_flight, bytes_acked, bytes_received, segments_out, segments_in, retransmits, timeouts,
 //   out_of_order, send_scale, recv_scale   numbers
 //   timestamps, window_scaling             booleans

@@ -243,16 +243,25 @@ bool Engine::Impl::heed(const Attachment::News& news, Instant now) {
 }
 
 std::string Engine::Impl::answer(const std::string& request, Instant now) {
-  switch (parse_request(request)) {
-    case Request::ping:
+  const Request asked = parse_request(request);
+  switch (asked.command) {
+    case Command::ping:
       return report_ping();
-    case Request::sync:
+    case Command::sync:
       attachment->mark(listeners, now);
       return report_ok();
-    case Request::sockets:
+    case Command::sockets:
       return report_sockets(
           {interface, listeners, attachment->stack(), attachment->firewall_line(), attachment->shared_ports()}, now);
-    case Request::unknown:
+    case Command::cc:
+      return report_cc(interface, attachment->stack(), now);
+    case Command::cc_set: {
+      std::string told = change_cc(asked.name, attachment->stack(), now);
+      // The next stack, after an attachment anew, begins so.
+      options.tcp.congestion = attachment->stack().congestion_control();
+      return told;
+    }
+    case Command::unknown:
       break;
   }
   return report_unknown();

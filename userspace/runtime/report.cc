@@ -23,8 +23,10 @@ json describe(const stack::ConnectionSummary& c) {
           {"rttvar_us", i.rttvar.count_us()},
           {"min_rtt_us", i.min_rtt.count_us()},
           {"rto_us", i.rto.count_us()},
+          {"congestion", i.congestion},
           {"cwnd", i.cwnd},
           {"ssthresh", i.ssthresh},
+          {"pacing_rate", i.pacing_rate},
           {"send_mss", i.send_mss},
           {"recv_mss", i.receive_mss},
           {"send_window", i.send_window},
@@ -68,16 +70,22 @@ json describe(const Listener& l, const std::vector<stack::ListenerSummary>& in_s
 
 Request parse_request(const std::string& line) {
   const json request = json::parse(line, nullptr, false);
-  if (!request.is_object() || !request.contains("cmd") || !request["cmd"].is_string()) return Request::unknown;
+  if (!request.is_object() || !request.contains("cmd") || !request["cmd"].is_string()) return {};
   const std::string cmd = request["cmd"].get<std::string>();
-  if (cmd == "ping") return Request::ping;
-  if (cmd == "sync") return Request::sync;
-  if (cmd == "sockets") return Request::sockets;
-  return Request::unknown;
+  if (cmd == "ping") return {Command::ping, {}};
+  if (cmd == "sync") return {Command::sync, {}};
+  if (cmd == "sockets") return {Command::sockets, {}};
+  if (cmd == "cc") return {Command::cc, {}};
+  if (cmd == "cc_set" && request.contains("name") && request["name"].is_string()) {
+    return {Command::cc_set, request["name"].get<std::string>()};
+  }
+  return {};
 }
 
 std::string report_unknown() {
-  return json{{"ok", false}, {"error", R"(expected {"cmd":"ping"}, {"cmd":"sync"} or {"cmd":"sockets"})"}}.dump();
+  constexpr const char* kExpected =
+      R"(expected {"cmd":C}, C one of "ping", "sync", "sockets" and "cc", or {"cmd":"cc_set","name":NAME})";
+  return json{{"ok", false}, {"error", kExpected}}.dump();
 }
 
 std::string report_ok() { return json{{"ok", true}}.dump(); }
@@ -96,6 +104,46 @@ std::string report_sockets(const SocketsView& view, Instant now) {
   }
   for (const stack::ConnectionSummary& c : view.stack.list_connections(now)) out["connections"].push_back(describe(c));
   return out.dump();
+}
+
+std::string report_cc(const std::string& interface, const stack::Stack& stack, Instant now) {
+  json running = json::object();
+  for (const std::string& name : stack.congestion_controllers()) running[name] = 0;
+  for (const stack::ConnectionSummary& c : stack.list_connections(now)) {
+    if (c.info.congestion.empty()) continue;
+    json& count = running[std::string(c.info.congestion)];
+    count = count.is_null() ? 1 : count.get<int>() + 1;
+  }
+  return json{{"ok", true},
+              {"pid", ::getpid()},
+              {"interface", interface},
+              {"default", stack.congestion_control()},
+              {"controllers", stack.congestion_controllers()},
+              {"connections", running}}
+      .dump();
+}
+
+std::string change_cc(const std::string& name, stack::Stack& stack, Instant now) {
+  switch (stack.set_congestion_control(name)) {
+    case tcp::CongestionChange::done:
+      break;
+    case tcp::CongestionChange::needs_ecn:
+      return json{{"ok", false}, {"error", name + " needs ECN, which this engine has off"}}.dump();
+    default: {
+      std::string known;
+      for (const std::string& other : stack.congestion_controllers()) known += (known.empty() ? "" : ", ") + other;
+      return json{{"ok", false}, {"error", "the engine has no congestion control of that name; it has " + known}}
+          .dump();
+    }
+  }
+  std::uint32_t changed = 0;
+  std::uint32_t refused = 0;
+  for (const stack::ConnectionSummary& c : stack.list_connections(now)) {
+    if (c.info.state == tcp::State::time_wait) continue;
+    bool done = stack.set_congestion_control(c.id, name, now) == tcp::CongestionChange::done;
+    ++(done ? changed : refused);
+  }
+  return json{{"ok", true}, {"name", name}, {"changed", changed}, {"refused", refused}}.dump();
 }
 
 }  // namespace weir::runtime

@@ -11,7 +11,11 @@
 
 namespace weir::runtime {
 
-enum class Request : std::uint8_t { unknown, ping, sync, sockets };
+enum class Command : std::uint8_t { unknown, ping, sync, sockets, cc, cc_set };
+struct Request {
+  Command command = Command::unknown;
+  std::string name;  // cc_set
+};
 Request parse_request(const std::string& line);
 
 std::string report_unknown();
@@ -25,6 +29,9 @@ struct SocketsView {
   const std::set<std::uint16_t>& shared_ports;  // left to the kernel, see kSharedPort
 };
 std::string report_sockets(const SocketsView& view, Instant now);
+std::string report_cc(const std::string& interface, const stack::Stack& stack, Instant now);
+// Of new connections and of those that run.
+std::string change_cc(const std::string& name, stack::Stack& stack, Instant now);
 
 inline constexpr const char* kSharedPort =
     "another program listens on the port, on an address that this listener leaves out";
