@@ -259,6 +259,30 @@ class Commands(unittest.TestCase):
         self.assertEqual((told["interface"], told["pid"]), ("veth0", 42))
         self.assertEqual(told["connections"], answer["connections"])
 
+    def test_cc(self):
+        self.server.weir("attach", "veth0")
+        asked = self.engine({"ok": True, "pid": 42, "interface": "veth0", "default": "bbr", "controllers": ["cubic", "bbr"],
+                             "connections": {"cubic": 3, "bbr": 0}})
+        lines = self.text("cc", "list").splitlines()
+        self.assertEqual(asked, [{"cmd": "cc"}])
+        self.assertRegex(lines[0], r"^NAME +NEW +CONNECTIONS$")
+        self.assertEqual([line.split() for line in lines[1:]], [["bbr", "yes", "0"], ["cubic", "3"]])
+        self.assertEqual(self.json("cc", "list", "veth0")["default"], "bbr")
+
+    def test_cc_set(self):
+        self.server.weir("attach", "veth0")
+        asked = self.engine({"ok": True, "name": "dctcp", "changed": 3, "refused": 1})
+        self.assertEqual(self.text("cc", "set", "veth0", "dctcp"),
+                         "dctcp on veth0: new connections, and 3 running; 1 kept theirs, without ECN\n")
+        self.assertEqual(asked, [{"cmd": "cc_set", "name": "dctcp"}])
+
+    def test_cc_set_refused(self):
+        self.server.weir("attach", "veth0")
+        self.engine({"ok": False, "error": "the engine has no congestion control of that name; it has cubic, bbr"})
+        done = self.server.weir("cc", "set", "veth0", "vegas", check=False)
+        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1))
+        self.assertIn("it has cubic, bbr", done.stderr)
+
     def test_sockets_of_an_engine_that_does_not_answer(self):
         self.server.weir("attach", "veth0")
         none = self.server.weir("sockets", check=False)

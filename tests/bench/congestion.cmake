@@ -1,0 +1,1 @@
+weir_executable(weir_congestion_bench SOURCES congestion_bench.cc DEPS weir_harness)
