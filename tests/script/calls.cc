@@ -47,10 +47,23 @@ std::string error_name(const std::error_code& error) {
 std::string failed(const std::error_code& error) { return "-1 " + error_name(error); }
 
 constexpr std::pair<const char*, Option> kOptions[] = {
-    {"TCP_NODELAY", Option::no_delay},    {"SO_REUSEADDR", Option::reuse_address}, {"IPV6_V6ONLY", Option::ipv6_only},
-    {"SO_LINGER", Option::linger},        {"SO_RCVBUF", Option::receive_buffer},   {"SO_SNDBUF", Option::send_buffer},
-    {"TCP_SYNCNT", Option::syn_retries},  {"SO_ACCEPTCONN", Option::accepting},    {"TCP_MAXSEG", Option::segment_size},
-    {"FIONREAD", Option::readable_bytes}, {"SIOCOUTQ", Option::unacknowledged},
+    {"TCP_NODELAY", Option::no_delay},
+    {"SO_REUSEADDR", Option::reuse_address},
+    {"TCP_CORK", Option::cork},
+    {"SO_KEEPALIVE", Option::keepalive},
+    {"TCP_KEEPIDLE", Option::keepalive_idle},
+    {"TCP_KEEPINTVL", Option::keepalive_interval},
+    {"TCP_KEEPCNT", Option::keepalive_count},
+    {"TCP_USER_TIMEOUT", Option::user_timeout},
+    {"IPV6_V6ONLY", Option::ipv6_only},
+    {"SO_LINGER", Option::linger},
+    {"SO_RCVBUF", Option::receive_buffer},
+    {"SO_SNDBUF", Option::send_buffer},
+    {"TCP_SYNCNT", Option::syn_retries},
+    {"SO_ACCEPTCONN", Option::accepting},
+    {"TCP_MAXSEG", Option::segment_size},
+    {"FIONREAD", Option::readable_bytes},
+    {"SIOCOUTQ", Option::unacknowledged},
 };
 
 // What scripts may set of tcp::Config by "--name=value".
@@ -78,6 +91,7 @@ const std::map<std::string, Setter>& settings() {
       {"send_buffer", number(&C::send_buffer)},
       {"window_scale", yes_no(&C::window_scale)},
       {"timestamps", yes_no(&C::timestamps)},
+      {"sack", yes_no(&C::sack)},
       {"no_delay", [](C& c, const std::string& text) { c.options.no_delay = to_number(text) != 0; }},
       {"initial_rto", duration(&C::initial_rto)},
       {"min_rto", duration(&C::min_rto)},

@@ -75,9 +75,13 @@ Check parse_check(std::string_view text) {
   return check;
 }
 
-Event parse_event(const std::string& line) {
+Event parse_event(std::string line) {
   Event event;
   event.text = line;
+  if (line.starts_with("v4:") || line.starts_with("v6:")) {
+    event.only = line[1] == '4' ? Family::v4 : Family::v6;
+    line = trimmed(std::string_view(line).substr(3));
+  }
   auto blank = line.find_first_of(" \t");
   event.when = parse_when(std::string_view(line).substr(0, blank));
   std::string rest = blank == std::string::npos ? "" : trimmed(std::string_view(line).substr(blank));

@@ -39,6 +39,7 @@ class Runner {
 
   std::string run() {
     for (const Event& event : script_.events) {
+      if (event.only.value_or(family_) != family_) continue;
       try {
         play(event);
       } catch (const std::exception& e) { return report(event.line, event.text, e.what()); }

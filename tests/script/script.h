@@ -51,6 +51,7 @@ struct Wait {};
 struct Event {
   int line = 0;
   std::string text;
+  std::optional<Family> only;  // "v4:" or "v6:" in front of the line
   When when;
   std::variant<Wait, Inbound, Outbound, Call, Check> what;
 };

@@ -37,6 +37,11 @@ class Host {
     path_mtu_ = path_mtu;
     black_hole_ = black_hole;
   }
+  // The path's MTU is another from now on; 0: the link's.
+  void set_path_mtu(std::uint16_t mtu, bool black_hole) {
+    path_mtu_ = mtu;
+    black_hole_ = black_hole;
+  }
   // Routes have changed, or may have.
   void flush_next_hops() { stack_.flush_next_hops(); }
 

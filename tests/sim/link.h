@@ -18,6 +18,7 @@ struct LinkParameters {
   Duration jitter;  // added to each frame, uniformly from zero; does not reorder by itself
   double loss = 0;  // probabilities, of each frame
   double duplication = 0;
+  double marking = 0;     // as congested, of those that are ECN-capable (RFC 3168 5)
   double corruption = 0;  // one bit behind the first `spared` bytes
   double reordering = 0;  // held back for up to `hold`
   Duration hold;
@@ -51,6 +52,7 @@ class Link {
         std::size_t at = p_.spared + random_() % (bytes.size() - p_.spared);
         bytes[at] ^= static_cast<std::byte>(1u << (random_() % 8));
       }
+      if (chance(p_.marking)) mark(bytes);
       Instant arrives = leaves + p_.delay + upto(p_.jitter);
       if (chance(p_.reordering)) {
         arrives += upto(p_.hold);
@@ -80,6 +82,22 @@ class Link {
   }
   std::uint64_t bytes_in(Duration d) const {
     return static_cast<std::uint64_t>(d.count_us()) * (p_.rate / 8) / 1'000'000;
+  }
+
+  void mark(std::vector<std::byte>& frame) const {
+    if (frame.size() < p_.spared + 40) return;
+    std::byte* ip = frame.data() + p_.spared;
+    bool v4 = (ip[0] >> 4) == std::byte{4};
+    std::byte both = v4 ? std::byte{0x03} : std::byte{0x30};
+    if ((ip[1] & both) == std::byte{}) return;
+    if (v4) {
+      // RFC 1624: the checksum less what is added.
+      unsigned added = std::to_integer<unsigned>((ip[1] & both) ^ both);
+      unsigned sum = load_be<std::uint16_t>(ip + 10);
+      sum = sum >= added ? sum - added : sum - added + 0xffff;
+      store_be(ip + 10, static_cast<std::uint16_t>(sum));
+    }
+    ip[1] |= both;
   }
 
   LinkParameters p_;

@@ -20,6 +20,7 @@ struct SessionPlan {
   std::size_t write_chunk = 16'384;
   std::size_t read_chunk = 16'384;
   Duration read_pause;           // between reads: a slow reader
+  Duration first_read_after;     // from the first text on: the window closes
   bool write_after_end = false;  // answers only when the peer has said all
   bool close_early = false;      // close() rather than shutdown_write() where nothing is left to read
   bool no_delay = false;
@@ -51,7 +52,11 @@ class Session {
       finish(now);
       return;
     }
-    if ((events & tcp::kReadable) != 0) may_read_ = true;
+    if ((events & tcp::kReadable) != 0) {
+      may_read_ = true;
+      if (!heard_ && plan_.first_read_after.count_ns() != 0) alarm_ = now + plan_.first_read_after;
+      heard_ = true;
+    }
     if ((events & tcp::kWritable) != 0) may_write_ = true;
     if (alarm_ != Instant::never()) may_read_ = false;
     read(now);
@@ -150,6 +155,7 @@ class Session {
   Instant alarm_ = Instant::never();
   tcp::Errc error_ = tcp::Errc::none;
   std::string complaint_;
+  bool heard_ = false;
   bool may_read_ = false;
   bool may_write_ = false;
   bool at_end_ = false;

@@ -10,7 +10,7 @@ namespace {
 // A conversation whose one end has reset may leave the other waiting for a RST that was lost; nobody is obliged to
 // keep such a connection alive, so its user gives up.
 constexpr Duration kPatience = Duration::seconds(300);
-constexpr Duration kLongest = Duration::seconds(4 * 3600);
+constexpr Duration kLongest = Duration::seconds(24 * 3600);
 constexpr std::uint64_t kMostTurns = 20'000'000;
 
 MacAddress mac_of(std::uint8_t host) { return {{2, 0, 0, 0, 0, host}}; }
@@ -106,7 +106,16 @@ void World::serve(Host& host, bool is_server) {
   }
 }
 
+void World::change_mtus() {
+  for (; mtu_changed_ < p_.mtu_changes.size(); ++mtu_changed_) {
+    const MtuChange& change = p_.mtu_changes[mtu_changed_];
+    if (now_ < started_ + change.after) return;
+    (change.from_server ? server_ : client_).set_path_mtu(change.mtu, change.black_hole);
+  }
+}
+
 void World::serve() {
+  change_mtus();
   if (now_ >= routes_change_) {
     routes_change_ = talking() ? now_ + p_.routes_change_every : Instant::never();
     client_.flush_next_hops();
@@ -150,6 +159,7 @@ bool World::talking() const {
 Instant World::next() const {
   Instant at = std::min({client_.next_deadline(), server_.next_deadline(), to_server_.next_arrival(),
                          to_client_.next_arrival(), routes_change_});
+  if (mtu_changed_ < p_.mtu_changes.size()) at = std::min(at, started_ + p_.mtu_changes[mtu_changed_].after);
   for (const Pair& pair : pairs_) {
     if (!pair.started) at = std::min(at, pair.starts);
     if (pair.client != nullptr) at = std::min(at, pair.client->alarm());
@@ -171,7 +181,7 @@ std::string World::run() {
     part_the_forsaken();
     Instant at = next();
     if (at == Instant::never()) return verdict() + "; nothing will ever happen again";
-    if (at - started_ > kLongest) return verdict() + "; four hours have passed";
+    if (at - started_ > kLongest) return verdict() + "; a day has passed";
     if (turn > kMostTurns) return verdict() + "; too many turns";
     // A deadline that does not move forward would burn a CPU.
     idle_turns = at <= now_ ? idle_turns + 1 : 0;

@@ -20,6 +20,14 @@ struct Conversation {
   Duration starts_after;
 };
 
+// The path from one side narrows or widens while conversations run.
+struct MtuChange {
+  Duration after;
+  bool from_server = false;
+  std::uint16_t mtu = 0;    // 0: the link's
+  bool black_hole = false;  // no packet-too-big comes back
+};
+
 struct WorldParameters {
   std::uint64_t seed = 1;
   stack::Medium medium = stack::Medium::ethernet;
@@ -30,7 +38,8 @@ struct WorldParameters {
   LinkParameters to_client;
   Duration resolve_after;
   std::uint32_t backlog = 16;
-  Duration routes_change_every;  // zero: never
+  Duration routes_change_every;        // zero: never
+  std::vector<MtuChange> mtu_changes;  // in order
   std::vector<Conversation> conversations;
 };
 
@@ -64,6 +73,7 @@ class World {
   void start(std::size_t i);
   void serve();
   void serve(Host& host, bool is_server);
+  void change_mtus();
   void part_the_forsaken();
   bool talking() const;
   Instant next() const;
@@ -74,6 +84,7 @@ class World {
   Instant now_;
   Duration talk_;
   Instant routes_change_ = Instant::never();
+  std::size_t mtu_changed_ = 0;  // of p_.mtu_changes
   Link to_server_;
   Link to_client_;
   Host client_;
