@@ -93,6 +93,11 @@ const std::map<std::string, Setter>& settings() {
       {"timestamps", yes_no(&C::timestamps)},
       {"sack", yes_no(&C::sack)},
       {"no_delay", [](C& c, const std::string& text) { c.options.no_delay = to_number(text) != 0; }},
+      {"ecn",
+       [](C& c, const std::string& text) {
+         if (text != "off" && text != "accept" && text != "request") throw std::invalid_argument("ecn: " + text);
+         c.ecn = text == "off" ? tcp::EcnMode::off : text == "accept" ? tcp::EcnMode::accept : tcp::EcnMode::request;
+       }},
       {"initial_rto", duration(&C::initial_rto)},
       {"min_rto", duration(&C::min_rto)},
       {"max_rto", duration(&C::max_rto)},

@@ -376,6 +376,14 @@ TEST_P(HarnessCalls, OptionsAreKeptCheckedAndInherited) {
   EXPECT_EQ(*b.get_option(s, Option::no_delay), 1);
   EXPECT_EQ(*b.get_option(s, Option::receive_buffer), 10'000);
   EXPECT_EQ(*b.get_option(s, Option::accepting), 0);
+  int other = *b.socket(family());
+  for (auto [option, most] : {std::pair{Option::sack, 1}, {Option::ecn, 2}, {Option::window_scale, 1}}) {
+    for (int value = 0; value <= most; ++value) {
+      EXPECT_TRUE(b.set_option(other, option, value));
+      EXPECT_EQ(*b.get_option(other, option), value);
+    }
+    EXPECT_EQ(b.set_option(other, option, most + 1).error(), errc::invalid_argument);
+  }
   EXPECT_EQ(a.info(c)->send_window, 10'000u);
   EXPECT_FALSE(a.info(c)->timestamps);
   EXPECT_EQ(*a.get_option(c, Option::segment_size), family() == Family::v4 ? 1460 : 1440);

@@ -35,6 +35,8 @@ BirthOptions::BirthOptions(const tcp::Config& config)
       send_buffer(config.send_buffer),
       window_scale(config.window_scale),
       timestamps(config.timestamps),
+      sack(config.sack),
+      ecn(config.ecn),
       syn_retries(config.syn_retries) {}
 
 void BirthOptions::apply(tcp::Config& to) const {
@@ -42,6 +44,8 @@ void BirthOptions::apply(tcp::Config& to) const {
   to.send_buffer = send_buffer;
   to.window_scale = window_scale;
   to.timestamps = timestamps;
+  to.sack = sack;
+  to.ecn = ecn;
   to.syn_retries = syn_retries;
 }
 
@@ -51,6 +55,8 @@ OptionKind kind(Option option) {
     case Option::send_buffer:
     case Option::window_scale:
     case Option::timestamps:
+    case Option::sack:
+    case Option::ecn:
     case Option::syn_retries:
     case Option::ipv6_only:
       return OptionKind::at_birth;
@@ -99,6 +105,12 @@ bool store(SocketOptions& o, Option option, std::int64_t value) {
       return store_bool(o.birth.window_scale, value);
     case Option::timestamps:
       return store_bool(o.birth.timestamps, value);
+    case Option::sack:
+      return store_bool(o.birth.sack, value);
+    case Option::ecn:
+      if (value < 0 || value > 2) return false;
+      o.birth.ecn = value == 0 ? tcp::EcnMode::off : value == 1 ? tcp::EcnMode::accept : tcp::EcnMode::request;
+      return true;
     case Option::syn_retries:
       return store_number(o.birth.syn_retries, value, 1);
     default:
@@ -136,6 +148,10 @@ std::int64_t load(const SocketOptions& o, Option option) {
       return o.birth.window_scale ? 1 : 0;
     case Option::timestamps:
       return o.birth.timestamps ? 1 : 0;
+    case Option::sack:
+      return o.birth.sack ? 1 : 0;
+    case Option::ecn:
+      return o.birth.ecn == tcp::EcnMode::off ? 0 : o.birth.ecn == tcp::EcnMode::accept ? 1 : 2;
     case Option::syn_retries:
       return o.birth.syn_retries;
     default:

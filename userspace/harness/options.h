@@ -30,6 +30,8 @@ enum class Option : std::uint8_t {
   send_buffer,         // SO_SNDBUF: bytes, at least 2048, without any doubling. At birth
   window_scale,        // RFC 7323 2 may be used. At birth
   timestamps,          // RFC 7323 3 may be used. At birth
+  sack,                // RFC 2018 may be used. At birth
+  ecn,                 // RFC 3168: 0 off, 1 where the peer asks for it, 2 asked for. At birth
   syn_retries,         // TCP_SYNCNT: retransmissions of a SYN before connect() times out, 1 to 255. At birth
   // Read only; set_option() fails with no_protocol_option.
   accepting,       // SO_ACCEPTCONN: the socket listens
@@ -44,6 +46,8 @@ struct BirthOptions {
   std::uint32_t send_buffer;
   bool window_scale;
   bool timestamps;
+  bool sack;
+  tcp::EcnMode ecn;
   std::uint8_t syn_retries;
 
   explicit BirthOptions(const tcp::Config& config);

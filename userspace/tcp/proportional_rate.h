@@ -32,7 +32,8 @@ class ProportionalRate {
       if (safe) more += mss;
       more = std::min<std::uint64_t>(more, ssthresh - pipe);
     }
-    if (out_ == 0 && more == 0) more = mss;  // a fast retransmit in any case
+    // A fast retransmit in any case: the due of the first ACK may be less than a segment.
+    if (out_ == 0) more = std::max<std::uint64_t>(more, mss);
     window_ = pipe + static_cast<std::uint32_t>(std::min<std::uint64_t>(more, 1u << 30));
   }
   void on_sent(std::uint32_t bytes) { out_ += bytes; }
