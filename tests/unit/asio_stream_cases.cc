@@ -363,6 +363,48 @@ TEST_F(AsioStream, ItKnowsItsEndsAndItsOptions) {
   });
 }
 
+template <class Option, class Value>
+void holds(tcp::socket& socket, const Value& value) {
+  Option option;
+  socket.set_option(Option(value));
+  socket.get_option(option);
+  EXPECT_EQ(option.value(), value);
+}
+
+TEST_F(AsioStream, TheOptionsOfTheKernelsSockets) {
+  play([&]() -> net::awaitable<void> {
+    auto [ours, theirs] = co_await accept_one();
+    holds<net::socket_base::keep_alive>(ours, true);
+    holds<tcp::keep_idle>(ours, 30);
+    holds<tcp::keep_interval>(ours, 5);
+    holds<tcp::keep_count>(ours, 3);
+    holds<tcp::user_timeout>(ours, 12'000);
+    holds<tcp::cork>(ours, true);
+    holds<tcp::cork>(ours, false);
+    ours.set_option(net::socket_base::linger(true, 7));
+    net::socket_base::linger linger;
+    ours.get_option(linger);
+    EXPECT_TRUE(linger.enabled());
+    EXPECT_EQ(linger.timeout(), 7);
+    tcp::congestion controller;
+    ours.set_option(tcp::congestion("cubic"));
+    ours.get_option(controller);
+    EXPECT_EQ(controller.name(), "cubic");
+
+    error_code error;
+    ours.set_option(tcp::keep_count(1'000), error);
+    EXPECT_EQ(error, net::error::invalid_argument);
+    ours.set_option(tcp::congestion("no-such"), error);
+    EXPECT_EQ(error, error_code(ENOENT, boost::system::generic_category()));
+    // What was refused changed nothing.
+    tcp::keep_count count;
+    ours.get_option(count);
+    EXPECT_EQ(count.value(), 3);
+    ours.set_option(net::detail::socket_option::integer<IPPROTO_TCP, 9'999>(1), error);
+    EXPECT_EQ(error, net::error::no_protocol_option);
+  });
+}
+
 TEST_F(AsioStream, WaitingMovesNothing) {
   play([&]() -> net::awaitable<void> {
     auto [ours, theirs] = co_await accept_one();

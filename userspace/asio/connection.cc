@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "weir/asio/connection.h"
 
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "weir/asio/error.h"
+#include "weir/asio/option.h"
 #include "weir/tcp/readiness.h"
 
 namespace weir::asio::detail {
 
 using runtime::Engine;
 
-Connection::Connection(std::shared_ptr<Core> core, stack::ConnectionId id)
-    : core_(std::move(core)), id_(id), no_delay_(core_->no_delay()) {
+Connection::Connection(std::shared_ptr<Core> core, stack::ConnectionId id) : core_(std::move(core)), id_(id) {
   local_ = stack()->local_endpoint(id_);
   remote_ = stack()->remote_endpoint(id_);
   core_->add(*this);
@@ -117,13 +121,50 @@ error_code Connection::shutdown(net::socket_base::shutdown_type what) {
   return {};
 }
 
-error_code Connection::set_no_delay(bool on) {
+namespace {
+
+// As setsockopt(TCP_CONGESTION) answers.
+error_code to_error(::weir::tcp::CongestionChange change) {
+  using enum ::weir::tcp::CongestionChange;
+  switch (change) {
+    case done:
+      return {};
+    case no_such_connection:
+      return net::error::not_connected;
+    case no_such_controller:
+      return {ENOENT, boost::system::generic_category()};
+    case needs_ecn:
+      return net::error::operation_not_supported;
+  }
+  return net::error::invalid_argument;
+}
+
+}  // namespace
+
+error_code Connection::set_option(int level, int name, const void* value, std::size_t size) {
   auto* stack = this->stack();
   if (stack == nullptr) return net::error::not_connected;
-  stack->set_no_delay(id_, on);
-  no_delay_ = on;
-  core_->touch();  // Nagle's algorithm may have been holding text back
+  if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
+    const std::string_view text(static_cast<const char*>(value), size);
+    return to_error(stack->set_congestion_control(id_, text.substr(0, text.find('\0')), Engine::now()));
+  }
+  auto options = stack->options(id_);
+  if (auto error = put_option(level, name, value, size, options)) return error;
+  if (!stack->set_options(id_, options, Engine::now())) return net::error::invalid_argument;
+  core_->touch();  // Nagle's algorithm or a cork may have been holding text back
   return {};
+}
+
+error_code Connection::get_option(int level, int name, void* value, std::size_t& size) const {
+  auto* stack = this->stack();
+  if (stack == nullptr) return net::error::not_connected;
+  if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
+    const auto controller = stack->info(id_, Engine::now()).congestion;
+    size = std::min(size, controller.size());
+    std::memcpy(value, controller.data(), size);
+    return {};
+  }
+  return detail::get_option(level, name, value, size, stack->options(id_));
 }
 
 std::optional<::weir::tcp::Info> Connection::info() const {

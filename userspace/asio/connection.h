@@ -53,8 +53,9 @@ class Connection {
   bool connected() const;
   void cancel();
   error_code shutdown(net::socket_base::shutdown_type what);
-  error_code set_no_delay(bool on);
-  bool no_delay() const { return no_delay_; }
+  // As setsockopt(2) and getsockopt(2); option.h says which.
+  error_code set_option(int level, int name, const void* value, std::size_t size);
+  error_code get_option(int level, int name, void* value, std::size_t& size) const;
   std::optional<::weir::tcp::Info> info() const;
 
   // From the pump.
@@ -77,7 +78,6 @@ class Connection {
   error_code gone_;  // set: the stack has no such connection any more
   bool reading_shut_ = false;
   bool writing_shut_ = false;
-  bool no_delay_;
 };
 
 template <class Buffers>

@@ -22,7 +22,7 @@ constexpr std::size_t kLingeringPerTurn = 64;
 }  // namespace
 
 Core::Core(net::io_context& context, runtime::EngineOptions options, const PumpOptions& pump)
-    : context_(context), pump_(pump), no_delay_(options.tcp.options.no_delay) {
+    : context_(context), pump_(pump) {
   engine_ = std::make_unique<runtime::Engine>(std::move(options));
   descriptor_.emplace(context_.get_executor(), engine_->descriptor());
   timer_.emplace(context_.get_executor());

@@ -45,8 +45,6 @@ class Core : public std::enable_shared_from_this<Core> {
   stack::Stack* stack() { return engine_ ? engine_->stack() : nullptr; }
   net::io_context& context() { return context_; }
   Executor executor() { return context_.get_executor(); }
-  // Whether connections are born with Nagle's algorithm off.
-  bool no_delay() const { return no_delay_; }
 
   // Sets the pump going, if it is not. The caller holds work of the io_context.
   void start();
@@ -98,7 +96,6 @@ class Core : public std::enable_shared_from_this<Core> {
   std::optional<net::executor_work_guard<Executor>> linger_work_;
   Instant spin_until_;
   Instant timer_at_ = Instant::never();  // never: not armed
-  bool no_delay_;
   bool started_ = false;
   bool waiting_ = false;    // for the descriptor
   bool turn_soon_ = false;  // a turn is queued in the io_context

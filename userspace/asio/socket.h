@@ -23,6 +23,7 @@
 #include "weir/asio/connection.h"
 #include "weir/asio/engine.h"
 #include "weir/asio/listener.h"
+#include "weir/asio/option.h"
 #include "weir/tcp/info.h"
 
 namespace weir::asio::tcp {
@@ -72,8 +73,8 @@ class socket : public net::socket_base {
   std::size_t available() const;
   std::size_t available(error_code& error) const;
 
-  // ip::tcp::no_delay on every connection; other options on kernel sockets alone, operation_not_supported on the
-  // engine's.
+  // On the engine those of option.h, by whatever type has their level and name (ip::tcp::no_delay,
+  // socket_base::keep_alive, ...), and no_protocol_option for others; on a kernel socket all that it takes.
   template <class Option>
   void set_option(const Option& option);
   template <class Option>
@@ -248,10 +249,10 @@ void socket::set_option(const Option& option, error_code& error) {
     kernel->set_option(option, error);
   } else if (connection() == nullptr) {
     error = net::error::bad_descriptor;
-  } else if constexpr (std::is_same_v<Option, net::ip::tcp::no_delay>) {
-    error = connection()->set_no_delay(option.value());
   } else {
-    error = net::error::operation_not_supported;
+    const auto protocol = net::ip::tcp::v4();  // no option of TCP's depends on it
+    error = connection()->set_option(option.level(protocol), option.name(protocol), option.data(protocol),
+                                     option.size(protocol));
   }
 }
 
@@ -268,11 +269,12 @@ void socket::get_option(Option& option, error_code& error) const {
     kernel->get_option(option, error);
   } else if (connection() == nullptr) {
     error = net::error::bad_descriptor;
-  } else if constexpr (std::is_same_v<Option, net::ip::tcp::no_delay>) {
-    error = {};
-    option = net::ip::tcp::no_delay(connection()->no_delay());
   } else {
-    error = net::error::operation_not_supported;
+    const auto protocol = net::ip::tcp::v4();
+    void* const value = option.data(protocol);  // which may make room
+    std::size_t size = option.size(protocol);
+    error = connection()->get_option(option.level(protocol), option.name(protocol), value, size);
+    if (!error) option.resize(protocol, size);
   }
 }
 
