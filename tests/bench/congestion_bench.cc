@@ -183,13 +183,13 @@ int throughput() {
   std::printf(
       "Mb/s over a path of 100 Mb/s, and what the response function predicts for it (in brackets; the least of\n"
       "it and the rate). Random loss; a buffer of one round trip.\n\n");
-  std::printf("%8s %6s  %16s %16s %16s\n", "loss", "rtt", "newreno", "cubic", "bbr");
+  std::printf("%8s %6s  %16s %16s %16s\n", "loss", "rtt", "reno", "cubic", "bbr");
   for (double loss : {0.0001, 0.001, 0.01, 0.03}) {
     for (std::int64_t rtt_ms : {10, 40, 100}) {
       double rtt = static_cast<double>(rtt_ms) * 1e-3;
       std::printf("%7.2f%% %4lldms ", loss * 100, static_cast<long long>(rtt_ms));
-      for (std::string_view name : {"newreno", "cubic", "bbr"}) {
-        double window = name == "newreno" ? reno_window(loss) : cubic_window(loss, rtt);
+      for (std::string_view name : {"reno", "cubic", "bbr"}) {
+        double window = name == "reno" ? reno_window(loss) : cubic_window(loss, rtt);
         double predicted = name == "bbr" ? kRate : window * kMss * 8 / rtt;
         predicted = std::min(predicted, kRate * kText) * (1 - loss);
         // So long that some hundred losses occur, after a beginning that does not count.
@@ -246,13 +246,13 @@ int fairness() {
       "Flows through one bottleneck of 40 Mb/s, 40 ms, a buffer of one round trip (dctcp: marks from 30 kB on).\n"
       "Over a minute, after 20 s: Jain's index, Mb/s of all, the share of the first algorithm, the mean queue.\n\n");
   std::printf("%-18s %6s %8s %8s %8s %10s\n", "", "flows", "Jain", "Mb/s", "share", "queue kB");
-  constexpr std::array<std::array<const char*, 2>, 7> kMixes{{{"newreno", "newreno"},
+  constexpr std::array<std::array<const char*, 2>, 7> kMixes{{{"reno", "reno"},
                                                               {"cubic", "cubic"},
                                                               {"bbr", "bbr"},
                                                               {"dctcp", "dctcp"},
-                                                              {"cubic", "newreno"},
+                                                              {"cubic", "reno"},
                                                               {"bbr", "cubic"},
-                                                              {"bbr", "newreno"}}};
+                                                              {"bbr", "reno"}}};
   for (const auto& mix : kMixes) {
     std::string label = mix[0] == std::string_view(mix[1]) ? mix[0] : std::string(mix[0]) + "+" + mix[1];
     for (std::size_t n : {2u, 4u, 8u, 16u}) {

@@ -395,7 +395,7 @@ TEST_F(AsioStream, TheOptionsOfTheKernelsSockets) {
     ours.set_option(tcp::keep_count(1'000), error);
     EXPECT_EQ(error, net::error::invalid_argument);
     ours.set_option(tcp::congestion("no-such"), error);
-    EXPECT_EQ(error, error_code(ENOENT, boost::system::generic_category()));
+    EXPECT_EQ(error, boost::system::errc::no_such_file_or_directory);
     // What was refused changed nothing.
     tcp::keep_count count;
     ours.get_option(count);

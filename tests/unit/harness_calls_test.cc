@@ -413,17 +413,17 @@ TEST_P(HarnessCalls, CongestionControlByName) {
   int l = listening();
   EXPECT_EQ(*b.congestion_control(l), "cubic");
   EXPECT_EQ(b.set_congestion_control(l, "carrier pigeon").error(), errc::no_such_file_or_directory);
-  EXPECT_TRUE(b.set_congestion_control(l, "newreno"));
+  EXPECT_TRUE(b.set_congestion_control(l, "reno"));
   Pair p = connected(l);
-  EXPECT_EQ(*b.congestion_control(p.server), "newreno");
+  EXPECT_EQ(*b.congestion_control(p.server), "reno");
   EXPECT_EQ(*a.congestion_control(p.client), "cubic");
-  EXPECT_TRUE(a.set_congestion_control(p.client, "newreno"));
-  EXPECT_EQ(a.info(p.client)->congestion, "newreno");
+  EXPECT_TRUE(a.set_congestion_control(p.client, "reno"));
+  EXPECT_EQ(a.info(p.client)->congestion, "reno");
   int c = *a.socket(family());
-  EXPECT_TRUE(a.set_congestion_control(c, "newreno"));
+  EXPECT_TRUE(a.set_congestion_control(c, "reno"));
   EXPECT_EQ(a.connect(c, service()).error(), errc::operation_in_progress);
   settle();
-  EXPECT_EQ(*a.congestion_control(c), "newreno");
+  EXPECT_EQ(*a.congestion_control(c), "reno");
 }
 
 TEST_P(HarnessCalls, PollTellsLevels) {

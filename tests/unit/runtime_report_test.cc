@@ -33,8 +33,8 @@ TEST_F(RuntimeReport, TheListSaysWhatThereIsAndWhoHasIt) {
   establish(listener, 2);
   json told = list();
   EXPECT_EQ(told["default"], "cubic");
-  EXPECT_EQ(told["controllers"], json({"cubic", "newreno", "bbr", "dctcp"}));
-  EXPECT_EQ(told["connections"], (json{{"cubic", 2}, {"newreno", 0}, {"bbr", 0}, {"dctcp", 0}}));
+  EXPECT_EQ(told["controllers"], json({"cubic", "reno", "bbr", "dctcp"}));
+  EXPECT_EQ(told["connections"], (json{{"cubic", 2}, {"reno", 0}, {"bbr", 0}, {"dctcp", 0}}));
 }
 
 TEST_F(RuntimeReport, AChangeIsForNewConnectionsAndForThoseThatRun) {
@@ -56,7 +56,7 @@ TEST_F(RuntimeReport, WhatCannotBeIsRefusedInWords) {
   establish(listen());
   json unknown = json::parse(change_cc("vegas", *stack, now));
   EXPECT_EQ(unknown["ok"], false);
-  EXPECT_NE(unknown["error"].get<std::string>().find("cubic, newreno, bbr, dctcp"), std::string::npos);
+  EXPECT_NE(unknown["error"].get<std::string>().find("cubic, reno, bbr, dctcp"), std::string::npos);
   // ECN is on here, and this peer has none.
   json dctcp = json::parse(change_cc("dctcp", *stack, now));
   EXPECT_EQ(dctcp["changed"], 0);

@@ -18,22 +18,22 @@ TEST_P(StackCongestion, TheStacksChoiceIsForNewConnections) {
   ListenerId listener = listen();
   Peer old = establish(listener, 1);
   EXPECT_EQ(stack->congestion_control(), "cubic");
-  EXPECT_EQ(stack->set_congestion_control("newreno"), CongestionChange::done);
-  EXPECT_EQ(stack->congestion_control(), "newreno");
+  EXPECT_EQ(stack->set_congestion_control("reno"), CongestionChange::done);
+  EXPECT_EQ(stack->congestion_control(), "reno");
   EXPECT_EQ(stack->set_congestion_control("no-such"), CongestionChange::no_such_controller);
-  EXPECT_EQ(stack->congestion_control(), "newreno");
+  EXPECT_EQ(stack->congestion_control(), "reno");
   Peer fresh = establish(listener, 2);
   EXPECT_EQ(name_of(old), "cubic");
-  EXPECT_EQ(name_of(fresh), "newreno");
+  EXPECT_EQ(name_of(fresh), "reno");
 }
 
 TEST_P(StackCongestion, AListenersChoiceIsForThoseThatItTakes) {
   start();
   ListenerId listener = listen();
   EXPECT_EQ(stack->set_congestion_control(listener, "no-such"), CongestionChange::no_such_controller);
-  EXPECT_EQ(stack->set_congestion_control(listener, "newreno"), CongestionChange::done);
+  EXPECT_EQ(stack->set_congestion_control(listener, "reno"), CongestionChange::done);
   EXPECT_EQ(stack->set_congestion_control("cubic"), CongestionChange::done);
-  EXPECT_EQ(name_of(establish(listener)), "newreno");
+  EXPECT_EQ(name_of(establish(listener)), "reno");
   EXPECT_EQ(stack->set_congestion_control(ListenerId{}, "cubic"), CongestionChange::no_such_connection);
 }
 
@@ -43,13 +43,13 @@ TEST_P(StackCongestion, AListenerThatAnswersWithCookiesHasItsChoiceToo) {
   c.syn_cookies = SynCookies::always;
   start(c);
   ListenerId listener = listen();
-  stack->set_congestion_control(listener, "newreno");
+  stack->set_congestion_control(listener, "reno");
   EXPECT_EQ(give({.flags = "S", .seq = 1'000, .options = with_mss(1'400)}), WEIR_R_TAKEN_SYN_COOKIE);
   Out syn_ack = only();
   EXPECT_EQ(give({.flags = "A", .seq = 1'001, .ack = syn_ack.seq + 1}), WEIR_R_TAKEN_TCP);
   auto id = stack->accept(listener);
   ASSERT_TRUE(id);
-  EXPECT_EQ(stack->info(*id, now).congestion, "newreno");
+  EXPECT_EQ(stack->info(*id, now).congestion, "reno");
 }
 
 TEST_P(StackCongestion, ARunningConnectionIsChangedAlone) {
@@ -57,12 +57,12 @@ TEST_P(StackCongestion, ARunningConnectionIsChangedAlone) {
   ListenerId listener = listen();
   Peer one = establish(listener, 1);
   Peer other = establish(listener, 2);
-  EXPECT_EQ(stack->set_congestion_control(one.id, "newreno", now), CongestionChange::done);
-  EXPECT_EQ(name_of(one), "newreno");
+  EXPECT_EQ(stack->set_congestion_control(one.id, "reno", now), CongestionChange::done);
+  EXPECT_EQ(name_of(one), "reno");
   EXPECT_EQ(name_of(other), "cubic");
   EXPECT_EQ(stack->set_congestion_control(one.id, "dctcp", now), CongestionChange::needs_ecn);
   EXPECT_EQ(stack->set_congestion_control(one.id, "no-such", now), CongestionChange::no_such_controller);
-  EXPECT_EQ(name_of(one), "newreno");
+  EXPECT_EQ(name_of(one), "reno");
   EXPECT_EQ(stack->set_congestion_control(ConnectionId{}, "cubic", now), CongestionChange::no_such_connection);
 }
 

@@ -105,8 +105,8 @@ TEST(TcpControllerRegistry, TakesAProgramsOwn) {
   std::size_t before = registry.names().size();
   ASSERT_TRUE(registry.add("mine", [] { return std::make_unique<Mine>(); }));
   EXPECT_EQ(registry.make(*registry.find("mine"))->name(), "mine");
-  ASSERT_TRUE(registry.add("newreno", [] { return std::make_unique<Mine>(); })) << "in place of a built-in one";
-  EXPECT_EQ(registry.make(*registry.find("newreno"))->name(), "mine");
+  ASSERT_TRUE(registry.add("reno", [] { return std::make_unique<Mine>(); })) << "in place of a built-in one";
+  EXPECT_EQ(registry.make(*registry.find("reno"))->name(), "mine");
   EXPECT_EQ(registry.names().size(), before + 1);
   for (const char* bad : {"", "two words", "Upper", "0123456789abcdef0123456789abcdef"}) {
     EXPECT_FALSE(registry.add(bad, [] { return std::make_unique<Mine>(); })) << bad;
@@ -126,10 +126,10 @@ TEST(TcpCongestionControl, TheConfigurationNamesTheController) {
   test::Peer q(scene);
   q.connected();
   EXPECT_EQ(q.info().congestion, "cubic");
-  scene.config.congestion = "newreno";
+  scene.config.congestion = "reno";
   test::Peer r(scene);
   r.connected();
-  EXPECT_EQ(r.info().congestion, "newreno");
+  EXPECT_EQ(r.info().congestion, "reno");
 }
 
 TEST(TcpCongestionControl, ABirthMayNameAnother) {
@@ -170,12 +170,12 @@ TEST(TcpCongestionControl, DctcpWithoutEcnIsRefusedAndALaterDefaultIsReno) {
   test::Peer p(test::plain());
   p.connected();
   EXPECT_EQ(p->set_congestion_control("dctcp", p.now()), CongestionChange::needs_ecn);
-  EXPECT_EQ(p.info().congestion, "newreno");
+  EXPECT_EQ(p.info().congestion, "reno");
   test::Scene scene = test::plain();
   scene.config.congestion = "dctcp";
   test::Peer q(scene);
   q.connected();
-  EXPECT_EQ(q.info().congestion, "newreno");
+  EXPECT_EQ(q.info().congestion, "reno");
 }
 
 }  // namespace

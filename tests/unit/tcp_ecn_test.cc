@@ -15,7 +15,7 @@ class TcpEcn : public testing::TestWithParam<Family> {
     Scene s = plain();
     s.birth.family = GetParam();
     s.config.ecn = mode;
-    s.config.congestion = "newreno";
+    s.config.congestion = "reno";
     return s;
   }
   static void agree(Peer& p) {

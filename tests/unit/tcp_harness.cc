@@ -110,7 +110,7 @@ std::byte pattern(bool ours, std::uint64_t at) {
 
 Config reno_config() {
   Config c;
-  c.congestion = "newreno";
+  c.congestion = "reno";
   return c;
 }
 

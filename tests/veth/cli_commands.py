@@ -266,7 +266,7 @@ class Commands(unittest.TestCase):
         lines = self.text("cc", "list").splitlines()
         self.assertEqual(asked, [{"cmd": "cc"}])
         self.assertRegex(lines[0], r"^NAME +NEW +CONNECTIONS$")
-        self.assertEqual([line.split() for line in lines[1:]], [["bbr", "yes", "0"], ["cubic", "3"]])
+        self.assertEqual([line.split() for line in lines[1:]], [["cubic", "3"], ["bbr", "yes", "0"]])
         self.assertEqual(self.json("cc", "list", "veth0")["default"], "bbr")
 
     def test_cc_set(self):

@@ -132,7 +132,7 @@ error_code to_error(::weir::tcp::CongestionChange change) {
     case no_such_connection:
       return net::error::not_connected;
     case no_such_controller:
-      return {ENOENT, boost::system::generic_category()};
+      return {ENOENT, boost::system::system_category()};
     case needs_ecn:
       return net::error::operation_not_supported;
   }

@@ -25,7 +25,7 @@ constexpr int kMostProbes = 127;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kNsPerMillisecond = 1'000'000;
 
-int seconds_of(Duration d) { return static_cast<int>(d.ns() / kNsPerSecond); }
+int seconds_of(Duration d) { return static_cast<int>(d.count_ns() / kNsPerSecond); }
 
 template <class T>
 error_code store(const T& from, void* value, std::size_t& size) {
@@ -104,7 +104,7 @@ error_code get_option(int level, int name, void* value, std::size_t& size, const
     case key(IPPROTO_TCP, TCP_KEEPCNT):
       return store(int{options.keepalive_count}, value, size);
     case key(IPPROTO_TCP, TCP_USER_TIMEOUT):
-      return store(static_cast<int>(options.user_timeout.ns() / kNsPerMillisecond), value, size);
+      return store(static_cast<int>(options.user_timeout.count_ns() / kNsPerMillisecond), value, size);
     default:
       return error::no_protocol_option;
   }

@@ -45,6 +45,11 @@ class congestion {
   std::size_t size(const Protocol&) const {
     return name_.size();
   }
+  // To be read into: the room there is.
+  template <class Protocol>
+  std::size_t size(const Protocol&) {
+    return kMost;
+  }
   template <class Protocol>
   void resize(const Protocol&, std::size_t size) {
     name_.resize(size);

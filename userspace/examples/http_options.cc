@@ -22,6 +22,7 @@ std::variant<HttpOptions, int> parse_command_line(int argc, const char* const* a
         return error ? "'" + text + "' is not an IP address" : std::string();
       });
   app.add_option("--interface", options.interface, "whose engine to be; the one that weir is attached to if not given");
+  app.add_option("--congestion", options.congestion, "the congestion controller of its connections, as TCP_CONGESTION");
   auto* tls =
       app.add_flag("--tls", options.tls, "HTTPS, with a certificate that is signed with itself if none is given");
   auto* certificate = app.add_option("--cert", options.certificate, "its certificate chain, PEM")->needs(tls);

@@ -11,6 +11,7 @@ struct HttpOptions {
   std::uint16_t port = 8080;
   std::string address = "::";  // every address of both families
   std::string interface;       // empty: the one that weir is attached to
+  std::string congestion;      // empty: the default of whoever serves
   bool tls = false;
   std::string certificate;  // PEM files; both empty: signed with itself
   std::string key;

@@ -14,6 +14,7 @@
 #include <list>
 #include <optional>
 #include <sstream>
+#include <string>
 
 #include "certificate.h"
 #include "http_options.h"
@@ -29,7 +30,8 @@ class Server {
  public:
   Server(net::io_context& context, const HttpOptions& options)
       : engine_(context, engine_options(options)),
-        acceptor_(engine_, {net::ip::make_address(options.address), options.port}) {
+        acceptor_(engine_, {net::ip::make_address(options.address), options.port}),
+        congestion_(options.congestion) {
     if (!options.tls) return;
     tls_.emplace(net::ssl::context::tls_server);
     if (options.certificate.empty()) {
@@ -79,6 +81,9 @@ class Server {
     std::ostringstream line;
     line << "This page was served " << (peer.by_engine() ? "by weir's engine" : "by the kernel") << " to "
          << peer.remote_endpoint(error) << ".\n";
+    // The same option for both: the engine's controllers and the kernel's have their own names.
+    if (!congestion_.empty()) peer.set_option(tcp::congestion(congestion_), error);
+    if (error) std::cerr << "weir-http: --congestion " << congestion_ << ": " << error.message() << std::endl;
     const auto session = sessions_.emplace(sessions_.end());
     auto conversation = tls_ ? weir::examples::serve_https(std::move(peer), *tls_, line.str())
                              : weir::examples::serve_http(std::move(peer), line.str());
@@ -89,6 +94,7 @@ class Server {
 
   weir::asio::engine engine_;
   tcp::acceptor acceptor_;
+  std::string congestion_;
   std::optional<net::ssl::context> tls_;
   std::list<net::cancellation_signal> sessions_;  // one each, to end it by
 };

@@ -93,7 +93,7 @@ int main() {
       examples::Path path;
       path.loss = loss;
       path.seed = seed;
-      config.congestion = "newreno";
+      config.congestion = "reno";
       built_in += examples::transfer(config, path, 10'000'000) / kSeeds;
       config.congestion = "off-path";
       outside += examples::transfer(config, path, 10'000'000) / kSeeds;

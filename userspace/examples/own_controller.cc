@@ -66,7 +66,7 @@ class Gentle final : public tcp::Controller {
 int main() {
   tcp::Config config;
   config.controllers.add("gentle", [] { return std::make_unique<Gentle>(); });
-  for (const char* name : {"gentle", "newreno", "cubic", "bbr"}) {
+  for (const char* name : {"gentle", "reno", "cubic", "bbr"}) {
     config.congestion = name;
     double goodput = examples::transfer(config, examples::Path{}, 20'000'000);
     std::printf("%-8s %.2f Mb/s of 10\n", name, goodput / 1e6);

@@ -12,7 +12,7 @@ namespace weir::tcp {
 // detector's.
 class NewReno : public Controller {
  public:
-  std::string_view name() const override { return "newreno"; }
+  std::string_view name() const override { return "reno"; }
   void open(std::uint32_t window, const Moment& at) override;
   void take_over(std::uint32_t cwnd, std::uint32_t ssthresh, const Moment& at) override;
   void on_ack(const AckEvent& ack) override;

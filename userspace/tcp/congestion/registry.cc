@@ -27,7 +27,7 @@ bool is_name(std::string_view name) {
 
 ControllerRegistry::ControllerRegistry() {
   entries_.push_back({"cubic", make_one<Cubic>});
-  entries_.push_back({"newreno", make_one<NewReno>});
+  entries_.push_back({"reno", make_one<NewReno>});
   entries_.push_back({"bbr", make_one<Bbr>});
   entries_.push_back({"dctcp", make_one<Dctcp>});
 }

@@ -35,7 +35,7 @@ class ControllerRegistry {
   static constexpr std::size_t kMostControllers = kDefaultController;
   static constexpr std::size_t kMostNameBytes = 31;
 
-  // With "cubic", "newreno", "bbr" and "dctcp".
+  // With "cubic", "reno", "bbr" and "dctcp".
   ControllerRegistry();
 
   // Takes the place of one of the same name. False: no factory, too many, or `name` is empty, longer than
