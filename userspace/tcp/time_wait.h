@@ -35,14 +35,13 @@ struct TimeWait {
     bool restart = false;  // 2 MSL from now
     bool over = false;
   };
-  // RFC 9293 3.10.7.4 for this state, in its order. What has neither text nor SYN nor FIN is not answered: nobody waits
-  // for that.
+  // RFC 9293 3.10.7.4 for this state, in its order. What is not acceptable is answered, without text too: a keepalive
+  // probe is such a segment. The answer is acceptable to its receiver, so two of these do not answer each other.
   Verdict on_segment(const Segment& seg) {
-    bool sent_again = !seg.text.empty() || seg.flags.fin();
     if (timestamps && !seg.flags.rst()) {
       if (!seg.options.timestamps) return {WEIR_R_LOST_PAWS};
       if (SeqNum(seg.options.timestamps->tsval).before(SeqNum(ts_recent))) {
-        return {WEIR_R_LOST_PAWS, sent_again || seg.flags.syn()};
+        return {WEIR_R_LOST_PAWS, true};
       }
     }
     SeqNum edge = rcv_nxt + (std::uint32_t{window} << scale);
@@ -51,7 +50,7 @@ struct TimeWait {
     if (!inside) {
       if (seg.flags.rst()) return {WEIR_R_LOST_OUT_OF_WINDOW};
       bool old = !seg.text.empty() && (seg.seq + seg.len()).at_or_before(rcv_nxt);
-      return {old ? WEIR_R_LOST_DUPLICATE : WEIR_R_LOST_OUT_OF_WINDOW, sent_again || seg.flags.syn(), seg.flags.fin()};
+      return {old ? WEIR_R_LOST_DUPLICATE : WEIR_R_LOST_OUT_OF_WINDOW, true, seg.flags.fin()};
     }
     // RFC 5961 3.2, 4.2. RFC 1337 would have even an exact RST ignored; whoever sends one is done with the numbers.
     if (seg.flags.rst()) {
