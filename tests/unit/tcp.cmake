@@ -15,8 +15,10 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_pacing_test.cc
     tcp_parts_test.cc
     tcp_path_test.cc
+    tcp_recovery_test.cc
     tcp_sack_test.cc
     tcp_transfer_test.cc
+    tcp_transmissions_test.cc
     tcp_validation_test.cc
   DEPS weir_tcp)
 # The algorithm that the example runs outside the datapath.

@@ -73,6 +73,11 @@ class Hostile {
     if (seg.flags.syn()) {
       if (one_in(2)) seg.options.mss = static_cast<std::uint16_t>(below(0x10000));
       if (one_in(2)) seg.options.window_scale = static_cast<std::uint8_t>(below(15));
+      seg.options.sack_permitted = one_in(2);
+    }
+    for (std::uint32_t n = one_in(2) ? 0 : below(5); n > 0; --n) {
+      SeqNum left = one_in(10) ? SeqNum(below(0xffff'ffff)) : sent_ - below(8'000);
+      seg.options.add_sack({left.raw(), (left + below(4'000) - (one_in(5) ? below(2'000) : 0)).raw()});
     }
     text_.assign(one_in(2) ? 0 : below(3'000), std::byte{7});
     seg.text = text_;

@@ -206,6 +206,7 @@ bool Connection::is_dsack(const Segment& seg) const {
 void Connection::on_tracked_ack(const Segment& seg, Instant now) {
   Recovery& r = *recovery_;
   AckScan scan;
+  bool mending = r.phase == Phase::recovery;  // the ACK that ends it does not open the window either
   std::uint32_t flight_before = r.out.pipe() + r.out.lost();
   scan.moved = seg.ack.after(snd_.una);
   auto seen = [&](const Transmission& t, std::uint32_t bytes, bool whole) {
@@ -226,11 +227,12 @@ void Connection::on_tracked_ack(const Segment& seg, Instant now) {
     blocks = blocks.subspan(1);
   }
   for (wire::SackBlock b : blocks) {
-    SeqNum left = later_of(SeqNum(b.left), r.out.begin());
+    SeqNum left(b.left);
     SeqNum right(b.right);
-    // Beyond what was sent, or backwards: none of ours.
-    if (!left.before(right) || right.after(r.out.end()) || !SeqNum(b.left).before(right)) continue;
-    r.out.sack(left, right, seen);
+    // What begins at SND.UNA would have moved it; what ends behind SND.NXT was never sent.
+    if (left.after(r.out.begin()) && left.before(right) && right.at_or_before(r.out.end())) {
+      r.out.sack(left, right, seen);
+    }
   }
   r.rack.on_ack_over();
 
@@ -266,12 +268,14 @@ void Connection::on_tracked_ack(const Segment& seg, Instant now) {
   if (text > 0) {
     ack.newly_lost = newly_lost;
     ack.rtt = scan.rtt;
-    ack.in_recovery = r.phase == Phase::recovery;
+    // RFC 3042 2: what may be a loss does not open the window, unless the path is known to reorder.
+    bool doubtful = r.phase == Phase::open && !scan.moved && !r.rack.reordering_seen();
+    ack.in_recovery = mending || r.phase == Phase::recovery || doubtful;
     if (scan.any) ack.rate = r.delivery.sample(scan.newest, now, delivered_, lost_bytes_, rtt_.min_rtt());
     congestion_.on_ack(ack);
   }
   advance_frto(scan);
-  if (r.out.empty()) r.probe.cancel();
+  if (r.out.empty()) r.probe.withdraw();
   if (scan.moved) arm_probe(now);
   if (r.phase != Phase::open || r.out.sacked() > 0) r.probe.disarm();
   if (acked.fin) on_fin_acked(now);
@@ -317,7 +321,7 @@ void Connection::enter_recovery(std::uint32_t flight, Instant now) {
   Recovery& r = *recovery_;
   // RFC 5681 3.2, 2. What left beyond the window does not count.
   Moment at = moment(now);
-  at.in_flight = std::min(std::max(flight, r.out.pipe()), congestion_.cwnd());
+  at.in_flight = std::min(snd_.in_flight(), congestion_.cwnd());
   congestion_.on_loss(at);
   r.phase = Phase::recovery;
   r.point = snd_.nxt;

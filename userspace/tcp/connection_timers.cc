@@ -104,7 +104,9 @@ void Connection::on_retransmit_timer(Instant now) {
   if (snd_.in_flight() > 0) {
     ++timeouts_;
     if (is_synchronized(state_)) {
-      congestion_.on_timeout(moment(now), retries_ > 0);
+      Moment at = moment(now);
+      if (recovery_) at.in_flight = std::min(snd_.in_flight(), congestion_.cwnd());
+      congestion_.on_timeout(at, retries_ > 0);
       ecn_.on_reduced(snd_.max);
       loss_.on_timeout(snd_.max);
     } else {

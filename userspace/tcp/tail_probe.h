@@ -35,9 +35,14 @@ class TailProbe {
     end_ = end;
     retransmission_ = retransmission;
   }
-  void cancel() {
+  // Nothing is in flight any more. One that has been sent may still tell of a loss.
+  void withdraw() {
     disarm();
-    owed_ = out_ = false;
+    owed_ = false;
+  }
+  void cancel() {
+    withdraw();
+    out_ = false;
   }
 
   // TLP_process_ack(): `una` after the ACK; `dsack` of the probe's end, where the ACK has one; `plain`: it neither

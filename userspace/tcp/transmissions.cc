@@ -6,14 +6,14 @@
 
 namespace weir::tcp {
 
-bool Transmissions::open(SeqNum una) {
+bool Transmissions::open(SeqNum una, Id first) {
   if (!slots_) {
     slots_.reset(new (std::nothrow) Transmission[kLeast]);
     if (!slots_) return false;
     mask_ = kLeast - 1;
   }
   count_ = 0;
-  first_ = 0;
+  first_ = first;
   oldest_ = newest_ = kNone;
   begin_ = una;
   sacked_ = lost_ = sacked_segments_ = 0;

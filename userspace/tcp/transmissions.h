@@ -67,8 +67,8 @@ class Transmissions {
   using Id = std::uint32_t;
   using Where = Transmission::Where;
 
-  // Forgets all; the next segment begins at `una`. False where there is no memory.
-  bool open(SeqNum una);
+  // Forgets all; the next segment begins at `una`, and ids at `first`. False where there is no memory.
+  bool open(SeqNum una, Id first = 0);
 
   bool empty() const { return count_ == 0; }
   std::uint32_t size() const { return count_; }

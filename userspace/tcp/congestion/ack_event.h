@@ -43,7 +43,7 @@ struct AckEvent {
   RateSample rate;
   std::uint32_t ece = 0;     // of `acked`, what an ACK with ECE covers (RFC 8257 3.3)
   bool round_start = false;  // the first ACK of what was sent after the last round's first ACK
-  bool in_recovery = false;  // the loss detector is mending a loss
+  bool in_recovery = false;  // the loss detector is mending a loss, or has a sign of one
 };
 
 // What the events besides an ACK tell.
