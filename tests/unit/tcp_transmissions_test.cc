@@ -66,6 +66,15 @@ class Both {
     plain_[id - t_.first()].where = Where::network;
     plain_[id - t_.first()].order = ++clock_;
   }
+  void split_first_lost() {
+    Transmissions::Id id = t_.first_lost();
+    if (id == t_.behind() || t_.length(id) < 2) return;
+    std::size_t i = id - t_.first();
+    SeqNum at = t_.begin_of(id) + t_.length(id) / 2;
+    ASSERT_TRUE(t_.split(id, at));
+    plain_.insert(plain_.begin() + static_cast<std::ptrdiff_t>(i), plain_[i]);
+    plain_[i].end = plain_[i + 1].begin = at;
+  }
   void forget_sacked() {
     t_.forget_sacked();
     for (Plain& p : plain_)
@@ -139,6 +148,7 @@ TEST(TcpTransmissions, AgreesWithAPlainScoreboard) {
           break;
         default:
           if (below(10) == 0) both.forget_sacked();
+          if (below(3) == 0) both.split_first_lost();
           break;
       }
       both.check();

@@ -135,6 +135,10 @@ void Connection::fill_tracked_retransmission(OutSegment& out, const Plan& plan, 
   Recovery& r = *recovery_;
   SeqNum begin = r.out.begin_of(plan.id);
   SeqNum end = r.out[plan.id].end;
+  // Longer than segments are now: the rest stays lost, and is the next.
+  std::uint32_t leaves = plan.text + (plan.fin ? 1u : 0u);
+  bool lost = r.out[plan.id].where == Transmission::Where::lost;
+  if (lost && leaves < r.out.length(plan.id) && r.out.split(plan.id, begin + leaves)) end = begin + leaves;
   std::uint32_t bytes = r.out.length(plan.id);
   wire::TcpFlags flags = wire::kAck;
   if (plan.text > 0 && begin + plan.text == snd_.text_end()) flags |= wire::kPsh;

@@ -69,6 +69,22 @@ void Transmissions::mark_lost(Id id) {
   lost_ += length(id);
 }
 
+bool Transmissions::split(Id id, SeqNum at_seq) {
+  if (count_ > mask_ && !grow()) return false;
+  for (Id i = behind(); i != id; --i) at(i) = at(i - 1);
+  at(id).end = at_seq;
+  ++count_;
+  auto moved = [&](Id other) { return other != kNone && other - first_ > id - first_ ? other + 1 : other; };
+  for (Id i = first_; i != behind(); ++i) {
+    at(i).next = moved(at(i).next);
+    at(i).prev = moved(at(i).prev);
+  }
+  oldest_ = moved(oldest_);
+  newest_ = moved(newest_);
+  first_lost_ = moved(first_lost_);
+  return true;
+}
+
 void Transmissions::clear_lost() {
   // What was taken for lost had been sent before what was not.
   for (Id id = behind(); lost_ != 0 && id-- != first_;) {

@@ -97,6 +97,9 @@ class Transmissions {
   // A lost one, or a probe of one that is not, has left again.
   void resend(Id id, const Transmission& stamp);
   void mark_lost(Id id);
+  // A lost one becomes two, the first of which ends at `at`. False where there is no memory: it stays one. As many
+  // steps as there are segments; a path that got narrower has it called.
+  bool split(Id id, SeqNum at);
   // Nothing is lost after all.
   void clear_lost();
   // The peer has dropped what it had selectively acknowledged (RFC 2018 8): all of it is lost.
