@@ -25,7 +25,7 @@ Scene setting() {
   Scene s = plain();
   s.birth.mss = kMss;
   s.config.send_buffer = 1u << 20;
-  s.config.congestion = "newreno";
+  s.config.congestion = "reno";
   return s;
 }
 
