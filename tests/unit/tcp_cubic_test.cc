@@ -59,7 +59,7 @@ TEST(TcpCubic, TheWindowIsNeverBelowTwoSegmentsAfterALossNorOneAfterAMark) {
 TEST(TcpCubic, KIsWhenTheWindowIsBackAtWMax) {
   Cubic c = after_loss_at(1'000 * kMss);
   c.on_ack(ack_of(kMss, at_ms(100)));
-  EXPECT_NEAR(c.k(), std::cbrt(300 / 0.4), 1e-9);
+  EXPECT_NEAR(c.k(), std::cbrt(300 / 0.4), 1e-6);
   EXPECT_NEAR(c.w_cubic(Duration::nanoseconds(static_cast<std::int64_t>(c.k() * 1e9)), kMss), 1'000.0 * kMss, 1);
   EXPECT_NEAR(c.w_cubic(Duration{}, kMss), 700.0 * kMss, 1);
 }

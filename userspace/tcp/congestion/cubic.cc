@@ -64,7 +64,7 @@ void Cubic::begin_epoch(const AckEvent& ack) {
     k_ = 0;
     return;
   }
-  k_ = std::cbrt((w_max_ - cwnd_) / (kC * ack.mss));
+  k_ = static_cast<float>(std::cbrt((w_max_ - cwnd_) / (kC * ack.mss)));
 }
 
 void Cubic::avoid_congestion(const AckEvent& ack) {
@@ -88,9 +88,9 @@ void Cubic::avoid_congestion(const AckEvent& ack) {
   }
   // 4.4, 4.5
   double target = std::clamp(w_cubic(t + ack.srtt, ack.mss), cwnd, 1.5 * cwnd);
-  growth_ += (target - cwnd) / cwnd * ack.acked;
-  auto whole = static_cast<std::uint32_t>(growth_);
-  growth_ -= whole;
+  double growth = growth_ + (target - cwnd) / cwnd * ack.acked;
+  auto whole = static_cast<std::uint32_t>(growth);
+  growth_ = static_cast<float>(growth - whole);
   cwnd_ = std::min(cwnd_ + whole, kMostWindow);
 }
 
@@ -98,7 +98,7 @@ void Cubic::avoid_congestion(const AckEvent& ack) {
 void Cubic::reduce(const Moment& at, std::uint32_t least_segments) {
   remember();
   // Fast convergence: a window that falls before it was back where it fell last gives room to others.
-  w_max_ = cwnd_ < w_max_ ? cwnd_ * (1 + kBeta) / 2 : cwnd_;
+  w_max_ = cwnd_ < w_max_ ? bytes(cwnd_ * (1 + kBeta) / 2) : cwnd_;
   cwnd_prior_ = cwnd_;
   std::uint32_t reduced = bytes(at.in_flight * kBeta);
   ssthresh_ = std::max(reduced, 2 * at.mss);
@@ -147,6 +147,6 @@ void Cubic::undo() {
   after_timeout_ = false;
 }
 
-void Cubic::remember() { prior_ = {cwnd_, ssthresh_, w_max_, k_, w_est_, epoch_start_, epoch_running_}; }
+void Cubic::remember() { prior_ = {cwnd_, ssthresh_, w_max_, bytes(w_est_), epoch_start_, k_, epoch_running_}; }
 
 }  // namespace weir::tcp

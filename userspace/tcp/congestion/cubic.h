@@ -41,10 +41,10 @@ class Cubic final : public Controller {
   struct Epoch {
     std::uint32_t cwnd = 0;
     std::uint32_t ssthresh = kNoThreshold;
-    double w_max = 0;
-    double k = 0;
-    double w_est = 0;
+    std::uint32_t w_max = 0;
+    std::uint32_t w_est = 0;
     Instant start;
+    float k = 0;
     bool running = false;
   };
 
@@ -56,11 +56,11 @@ class Cubic final : public Controller {
 
   std::uint32_t cwnd_ = 0;
   std::uint32_t ssthresh_ = kNoThreshold;
-  double w_max_ = 0;
+  std::uint32_t w_max_ = 0;
+  float k_ = 0;
+  float growth_ = 0;              // bytes below a whole one
+  std::uint32_t cwnd_prior_ = 0;  // before the last reduction
   double w_est_ = 0;
-  double k_ = 0;
-  double growth_ = 0;              // bytes below a whole one
-  std::uint32_t cwnd_prior_ = 0;   // before the last reduction
   Instant epoch_start_;            // moved on by what time the window was not used
   Instant last_ack_;               // within an epoch
   bool epoch_running_ = false;     // congestion avoidance has begun since the last reduction

@@ -15,8 +15,9 @@ void HyStart::begin_round() {
 std::uint32_t HyStart::on_ack(const AckEvent& ack) {
   if (ack.round_start) begin_round();
   if (ack.rtt.count_ns() > 0) {
-    current_round_min_rtt_ = std::min(current_round_min_rtt_, ack.rtt);
-    ++samples_;
+    auto rtt = static_cast<std::uint32_t>(std::min<std::int64_t>(ack.rtt.count_us(), kInfinite / 2));
+    current_round_min_rtt_ = std::min(current_round_min_rtt_, rtt);
+    if (samples_ < kRttSamples) ++samples_;
   }
   // RFC 9406 4.2: min(N, L * SMSS).
   std::uint32_t growth = std::min(ack.acked, kBurst * ack.mss);
@@ -28,7 +29,7 @@ std::uint32_t HyStart::on_ack(const AckEvent& ack) {
       phase_ = Phase::slow_start;
     }
   } else if (phase_ == Phase::slow_start && enough_samples() && last_round_min_rtt_ != kInfinite) {
-    Duration threshold = std::clamp(last_round_min_rtt_ / kMinRttDivisor, kMinRttThresh, kMaxRttThresh);
+    std::uint32_t threshold = std::clamp(last_round_min_rtt_ / kMinRttDivisor, kMinRttThresh, kMaxRttThresh);
     if (current_round_min_rtt_ >= last_round_min_rtt_ + threshold) {
       css_baseline_min_rtt_ = current_round_min_rtt_;
       css_rounds_ = 0;

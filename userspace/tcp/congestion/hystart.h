@@ -12,9 +12,9 @@ namespace weir::tcp {
 // overflows. Names are the RFC's, section 4.2.
 class HyStart {
  public:
-  static constexpr Duration kMinRttThresh = Duration::milliseconds(4);
-  static constexpr Duration kMaxRttThresh = Duration::milliseconds(16);
-  static constexpr std::int64_t kMinRttDivisor = 8;
+  static constexpr std::uint32_t kMinRttThresh = 4'000;   // microseconds
+  static constexpr std::uint32_t kMaxRttThresh = 16'000;  // microseconds
+  static constexpr std::uint32_t kMinRttDivisor = 8;
   static constexpr std::uint32_t kRttSamples = 8;
   static constexpr std::uint32_t kCssGrowthDivisor = 4;
   static constexpr std::uint32_t kCssRounds = 5;
@@ -31,13 +31,14 @@ class HyStart {
   void begin_round();
   bool enough_samples() const { return samples_ >= kRttSamples; }
 
-  static constexpr Duration kInfinite = Duration::max();
+  // Microseconds: every connection has one of these.
+  static constexpr std::uint32_t kInfinite = 0xffffffff;
 
-  Duration last_round_min_rtt_ = kInfinite;
-  Duration current_round_min_rtt_ = kInfinite;
-  Duration css_baseline_min_rtt_ = kInfinite;
-  std::uint32_t samples_ = 0;
-  std::uint32_t css_rounds_ = 0;
+  std::uint32_t last_round_min_rtt_ = kInfinite;
+  std::uint32_t current_round_min_rtt_ = kInfinite;
+  std::uint32_t css_baseline_min_rtt_ = kInfinite;
+  std::uint8_t samples_ = 0;  // kRttSamples: or more
+  std::uint8_t css_rounds_ = 0;
   Phase phase_ = Phase::slow_start;
 };
 
