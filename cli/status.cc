@@ -142,6 +142,11 @@ std::string to_text(const StaleStatus& one) {
         "{0}: an attach was interrupted, nothing is steered: `weir attach {0}` does it anew, "
         "`weir detach {0}` removes what it left\n",
         s.interface);
+  if (s.interface.empty())
+    return fmt::format(
+        "interface {} of a namespace or device that is gone, by another version of weir: `rm -r {}` removes what is "
+        "left\n",
+        s.ifindex, s.directory);
   return fmt::format(
       "{0} (interface {1} of a namespace or device that is gone): `weir detach {0}` removes what is left\n",
       s.interface, s.ifindex);

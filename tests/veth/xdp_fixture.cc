@@ -11,15 +11,30 @@
 
 #include <chrono>
 #include <filesystem>
+#include <string_view>
 #include <thread>
 
 #include "weir/control/heartbeat.h"
 #include "weir/control/netns.h"
+#include "weir/xdp/program.h"
 
 namespace weir::test {
 namespace {
 
 xdp::Fd this_namespace() { return xdp::Fd(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)); }
+
+// What tests of processes that are gone left pinned.
+void sweep() {
+  constexpr std::string_view kLabel = "weirt";
+  const auto all = control::list();
+  if (!all) return;
+  for (const auto& s : *all) {
+    if (!s.stale || s.interface.substr(0, kLabel.size()) != kLabel) continue;
+    const std::string owner = s.interface.substr(kLabel.size());
+    if (owner.find_first_not_of("0123456789") == std::string::npos && !std::filesystem::exists("/proc/" + owner))
+      static_cast<void>(xdp::unpin_all(s.directory));
+  }
+}
 
 }  // namespace
 
@@ -30,6 +45,7 @@ void VethTest::run(const std::string& command) {
 
 void VethTest::SetUp() {
   if (geteuid() != 0) GTEST_SKIP() << "needs root: makes network namespaces and attaches XDP";
+  sweep();
   home_ = this_namespace();
   ASSERT_EQ(unshare(CLONE_NEWNET), 0);
   client_ = this_namespace();
@@ -49,7 +65,7 @@ void VethTest::SetUp() {
     // Its frames carry whole checksums.
     run(std::string("ethtool -K ") + kClientDevice + " tx off > /dev/null 2>&1");
   });
-  ifindex_ = if_nametoindex(kServerDevice);
+  ifindex_ = if_nametoindex(kServerDevice.c_str());
   ASSERT_NE(ifindex_, 0u);
   cookie_ = control::netns_cookie().value();
 }

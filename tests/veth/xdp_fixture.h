@@ -2,10 +2,12 @@
 // Two network namespaces joined by a veth pair, for one test.
 //
 // The namespaces have no names: they are held by descriptors of this process, so a test that is killed leaves none
-// behind, and tests run beside each other without meeting. What is pinned is keyed by the namespace's cookie.
+// behind, and tests run beside each other without meeting. What is pinned is keyed by the namespace's cookie; what a
+// killed test left pinned is removed by the next one.
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <functional>
@@ -20,7 +22,8 @@
 
 namespace weir::test {
 
-inline constexpr const char* kServerDevice = "srv";
+// The server's is the label of what is pinned: it names its owner, so that the next test knows what a killed one left.
+inline const std::string kServerDevice = "weirt" + std::to_string(getpid());
 inline constexpr const char* kClientDevice = "cli";
 inline constexpr const char* kServerAddress = "10.77.0.1";
 inline constexpr const char* kClientAddress = "10.77.0.2";

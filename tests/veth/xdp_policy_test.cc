@@ -258,7 +258,7 @@ TEST_F(XdpPolicy, ANamespaceIsEnteredAndLeft) {
     const auto scope = control::NetnsScope::enter(client_path());
     ASSERT_TRUE(scope.ok()) << scope.error().message;
     EXPECT_NE(control::netns_cookie().value(), own);
-    EXPECT_EQ(if_nametoindex(kServerDevice), 0u);
+    EXPECT_EQ(if_nametoindex(kServerDevice.c_str()), 0u);
   }
   EXPECT_EQ(control::netns_cookie().value(), own);
   in_client([&] {
