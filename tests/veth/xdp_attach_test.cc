@@ -92,7 +92,7 @@ TEST_F(XdpAttach, ASecondAttachIsRefusedAndHarmsNothing) {
   const auto second = control::attach({.interface = kServerDevice});
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().code, EEXIST);
-  EXPECT_THAT(second.error().message, HasSubstr("already attached to srv"));
+  EXPECT_THAT(second.error().message, HasSubstr("already attached to " + kServerDevice));
   EXPECT_THAT(second.error().message, HasSubstr("weir attach --replace"));
   EXPECT_EQ(xdp::attached_program(ifindex()).value()->id, before);
   EXPECT_THAT(traces(), SizeIs(2));
@@ -182,14 +182,14 @@ TEST_F(XdpAttach, ReplaceOfNothingIsAnError) {
   const auto report = control::attach({.interface = kServerDevice, .replace = true});
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().code, ENOENT);
-  EXPECT_THAT(report.error().message, HasSubstr("weir attach srv"));
+  EXPECT_THAT(report.error().message, HasSubstr("weir attach " + kServerDevice));
 }
 
 TEST_F(XdpAttach, DetachOfNothingIsAnError) {
   const auto none = control::detach({.interface = kServerDevice});
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().code, ENOENT);
-  EXPECT_THAT(none.error().message, HasSubstr("not attached to srv"));
+  EXPECT_THAT(none.error().message, HasSubstr("not attached to " + kServerDevice));
   const auto unknown = control::detach({.interface = "no-such"});
   ASSERT_FALSE(unknown.ok());
   EXPECT_EQ(unknown.error().code, ENODEV);

@@ -290,7 +290,7 @@ TEST_F(XdpSocket, AQueueHasOneSocket) {
   const auto second = take_queue(Duration::milliseconds(20));
   ASSERT_FALSE(second.ok());
   EXPECT_EQ(second.error().code, EBUSY);
-  EXPECT_THAT(second.error().message, HasSubstr("queue 0 of srv"));
+  EXPECT_THAT(second.error().message, HasSubstr("queue 0 of " + kServerDevice));
   first->close();
   EXPECT_FALSE(first->valid());
   const auto third = take_queue(Duration::seconds(5));
@@ -306,7 +306,7 @@ TEST_F(XdpSocket, AQueueThatIsNotThereIsAnError) {
   ASSERT_TRUE(socket->map_rings().ok());
   const auto r = socket->bind(xdp::BindMode::automatic);
   ASSERT_FALSE(r.ok());
-  EXPECT_THAT(r.error().message, HasSubstr("queue 63 of srv"));
+  EXPECT_THAT(r.error().message, HasSubstr("queue 63 of " + kServerDevice));
   c.rings.rx = 100;
   EXPECT_THAT(xdp::Socket::create(c).error().message, HasSubstr("power of two"));
 }

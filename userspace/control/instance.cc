@@ -268,6 +268,35 @@ std::optional<std::pair<std::uint64_t, std::uint32_t>> parse_pin_name(std::strin
   return std::pair{cookie, ifindex};
 }
 
+// Calls f(name, cookie, ifindex) for each instance's directory under the pin root.
+template <class F>
+Outcome<void> each_pinned(F f) {
+  DIR* d = opendir(WEIR_PIN_ROOT);
+  if (d == nullptr) {
+    if (errno == ENOENT) return {};
+    return Err(xdp::system_error(errno, "opening " WEIR_PIN_ROOT, errno == EACCES ? "run it as root" : ""));
+  }
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(d)) names.emplace_back(entry->d_name);
+  closedir(d);
+  for (const std::string& name : names) {
+    const auto parsed = parse_pin_name(name);
+    if (!parsed) continue;
+    if (Outcome<void> r = f(std::string(WEIR_PIN_ROOT) + "/" + name, parsed->first, parsed->second); !r) return r;
+  }
+  return {};
+}
+
+// Maps without a link are what a killed attach left, in whichever namespace: one that is under way has the lock, which
+// is the caller's.
+void sweep_interrupted() {
+  static_cast<void>(each_pinned([](const std::string& directory, std::uint64_t cookie, std::uint32_t ifindex) {
+    const auto link = xdp::read_link(directory);
+    if (!link && link.error().code == ENOENT && xdp::unpin_all(directory).ok()) remove_run_directory(cookie, ifindex);
+    return Outcome<void>{};
+  }));
+}
+
 // The version and label of pinned maps, whichever weir's they are.
 void read_label(InstanceSummary& s) {
   auto maps = xdp::Maps::open(s.directory);
@@ -295,6 +324,7 @@ Outcome<AttachReport> attach(const AttachOptions& options) {
   if (!cookie) return Err(cookie.error());
   const std::string directory = xdp::pin_directory(*cookie, interface->ifindex);
 
+  sweep_interrupted();
   if (exists(directory)) {
     auto link = xdp::read_link(directory);
     if (link && link->ifindex == interface->ifindex) {
@@ -303,7 +333,7 @@ Outcome<AttachReport> attach(const AttachOptions& options) {
                            "; to put this version in its place use `weir attach --replace " + interface->name + "`",
                        EEXIST);
     }
-    // No link, or one whose interface is gone: an attach that was killed half-way, or an index that is used again.
+    // A link whose interface is gone: an index that is used again.
     if (auto r = xdp::unpin_all(directory); !r) return Err(r.error());
   }
   if (options.replace) return not_attached(interface->name);
@@ -361,33 +391,26 @@ Outcome<std::vector<InstanceSummary>> list() {
   if (auto r = xdp::require_bpffs(); !r) return Err(r.error());
   auto own = netns_cookie();
   if (!own) return Err(own.error());
-  DIR* d = opendir(WEIR_PIN_ROOT);
-  if (d == nullptr) {
-    if (errno == ENOENT) return out;
-    return Err(xdp::system_error(errno, "opening " WEIR_PIN_ROOT, errno == EACCES ? "run it as root" : ""));
-  }
-  std::vector<std::string> names;
-  while (const dirent* entry = readdir(d)) names.emplace_back(entry->d_name);
-  closedir(d);
-  for (const std::string& name : names) {
-    const auto parsed = parse_pin_name(name);
-    if (!parsed) continue;
+  auto r = each_pinned([&](std::string directory, std::uint64_t cookie, std::uint32_t ifindex) -> Outcome<void> {
     InstanceSummary s;
-    std::tie(s.netns_cookie, s.ifindex) = *parsed;
-    s.directory = std::string(WEIR_PIN_ROOT) + "/" + name;
+    s.netns_cookie = cookie;
+    s.ifindex = ifindex;
+    s.directory = std::move(directory);
     auto link = xdp::read_link(s.directory);
     if (!link && link.error().code != ENOENT) {
-      if (s.netns_cookie != *own) continue;
+      if (s.netns_cookie != *own) return {};
       return Err(link.error());
     }
     char now[IF_NAMESIZE];
     s.interrupted = !link && if_indextoname(s.ifindex, now) != nullptr;
     s.stale = !link || link->ifindex == 0;
-    if (s.netns_cookie != *own && !(link && s.stale)) continue;
+    if (s.netns_cookie != *own && !(link && s.stale)) return {};
     read_label(s);
     if ((!s.stale || s.interrupted) && if_indextoname(s.ifindex, now) != nullptr) s.interface = now;
     out.push_back(std::move(s));
-  }
+    return {};
+  });
+  if (!r) return Err(r.error());
   std::sort(out.begin(), out.end(), [](const InstanceSummary& a, const InstanceSummary& b) {
     return std::tie(a.stale, a.ifindex, a.netns_cookie) < std::tie(b.stale, b.ifindex, b.netns_cookie);
   });
