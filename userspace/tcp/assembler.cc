@@ -57,11 +57,9 @@ void Assembler::note_arrival(SeqNum begin) {
 }
 
 const Assembler::Interval* Assembler::around(SeqNum seq) const {
-  for (const Interval& i : intervals()) {
-    if (seq.before(i.begin)) break;
-    if (seq.before(i.end)) return &i;
-  }
-  return nullptr;
+  auto all = intervals();
+  auto it = std::partition_point(all.begin(), all.end(), [seq](const Interval& i) { return i.end.at_or_before(seq); });
+  return it != all.end() && it->begin.at_or_before(seq) ? &*it : nullptr;
 }
 
 std::size_t Assembler::newest(std::span<Interval> to) const {

@@ -50,6 +50,7 @@ void Connection::heed_ecn_echo(const Segment& seg, bool was_in_recovery, Instant
     ++ecn_.echoes;
     if (seg.ack.after(ecn_.reacted) && !in_recovery()) {
       congestion_.on_ecn(moment(now));
+      if (recovery_) recovery_->undo.stop();  // what could be taken back now is this reduction, which was none of loss
       ecn_.on_reduced(snd_.max);
     }
   }

@@ -181,7 +181,8 @@ void Connection::scan_delivered(AckScan& scan, const Segment& seg, const Transmi
     bool echo_older =
         ts_.on && seg.options.timestamps &&
         SeqNum(seg.options.timestamps->tsecr).before(SeqNum(timestamp(now - rtt - Duration::microseconds(1))));
-    spurious = echo_older || rtt < rtt_.min_rtt();
+    // A tick less than the least is a matter of rounding.
+    spurious = echo_older || rtt + Duration::microseconds(1) < rtt_.min_rtt();
   } else {
     if (r.phase == Phase::open || t.end.at_or_before(r.point)) scan.original = true;
     if (scan.rtt == Duration{} || t.end.after(scan.rtt_end)) {

@@ -40,9 +40,7 @@ struct TimeWait {
   Verdict on_segment(const Segment& seg) {
     if (timestamps && !seg.flags.rst()) {
       if (!seg.options.timestamps) return {WEIR_R_LOST_PAWS};
-      if (SeqNum(seg.options.timestamps->tsval).before(SeqNum(ts_recent))) {
-        return {WEIR_R_LOST_PAWS, true};
-      }
+      if (SeqNum(seg.options.timestamps->tsval).before(SeqNum(ts_recent))) { return {WEIR_R_LOST_PAWS, true}; }
     }
     SeqNum edge = rcv_nxt + (std::uint32_t{window} << scale);
     bool inside =
