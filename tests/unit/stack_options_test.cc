@@ -97,5 +97,36 @@ TEST_P(StackOptions, EcnOutlivesACookie) {
   }
 }
 
+TEST_P(StackOptions, BuffersAreBoundedInAll) {
+  Config c = default_config();
+  c.max_buffer_memory = 64 * 1024;
+  start(c);
+  ListenerId listener = listen();
+  EXPECT_EQ(stack->buffer_memory(), 0u);
+  std::vector<Peer> peers;
+  for (std::uint16_t port = 1; port <= 4; ++port) peers.push_back(establish(listener, port));
+  // Nobody reads what they send.
+  for (std::uint16_t port = 1; port <= 4; ++port) {
+    Peer& p = peers[port - 1u];
+    for (int i = 0; i < 20; ++i, p.seq += 1'000) {
+      give({.flags = "A", .seq = p.seq, .ack = p.ack, .text = 1'000, .port = port});
+    }
+  }
+  sent();
+  EXPECT_GE(stack->buffer_memory(), c.max_buffer_memory);
+  EXPECT_EQ(give({.flags = "S", .seq = 1, .port = 9}), WEIR_R_LOST_MEMORY_LIMIT);
+  EXPECT_EQ(stack->connect({us(family), 50'000}, {peer(family), 80}, now).error(), Errc::no_memory);
+  std::vector<std::byte> text(100'000);
+  EXPECT_LE(stack->write(peers[0].id, text, now), 3'000u);
+  // Read, and idle for a while: it is all there again.
+  for (Peer& p : peers) {
+    while (stack->read(p.id, text, now) > 0) {}
+    stack->abort(p.id, now);
+  }
+  sent();
+  EXPECT_EQ(stack->buffer_memory(), 0u);
+  EXPECT_EQ(give({.flags = "S", .seq = 1, .port = 9}), WEIR_R_TAKEN_TCP);
+}
+
 }  // namespace
 }  // namespace weir::stack

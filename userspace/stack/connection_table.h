@@ -51,6 +51,7 @@ struct Slot : Timer, HopWaiter, EventSource, Link<TransmitTag>, Link<OwnerTag> {
   Owner owner = Owner::none;
   bool in_table = false;                // found by its 4-tuple
   bool counted = false;                 // among flows() of its port
+  std::uint32_t memory = 0;             // of its buffers, as counted
   std::uint8_t reported = 0;            // readiness bits that poll_event() has, and that still hold
   std::uint8_t pending = 0;             // those that it has not yet handed out
   tcp::Errc failure = tcp::Errc::none;  // what the stack found out and TCP could not know

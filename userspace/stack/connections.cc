@@ -43,7 +43,18 @@ void Stack::Impl::uncount(Slot& slot) {
   --flows[slot.key.local_port];
 }
 
+// Buffers grow and shrink in calls that all end in settle().
+void Stack::Impl::count_memory(Slot& slot) {
+  auto memory = static_cast<std::uint32_t>(slot.tcp->buffer_memory());
+  buffer_memory += memory;
+  buffer_memory -= slot.memory;
+  slot.memory = memory;
+  slot.tcp->set_memory_pressure(short_of_memory());
+}
+
 void Stack::Impl::release(Slot& slot) {
+  buffer_memory -= slot.memory;
+  slot.memory = 0;
   if (slot.owner == Owner::pending) --slot.listener->pending_count;
   if (slot.owner == Owner::accepted) --slot.listener->queued_count;
   uncount(slot);
@@ -57,6 +68,7 @@ void Stack::Impl::release(Slot& slot) {
 
 void Stack::Impl::settle(Slot& slot, Instant now) {
   tcp::Connection& tcp = *slot.tcp;
+  count_memory(slot);
   tcp::State state = tcp.state();
   if (slot.owner == Owner::pending && state >= tcp::State::established) promote(slot);
   if (slot.owner == Owner::user) note_readiness(slot);

@@ -179,6 +179,7 @@ weir_reason Stack::Impl::reply_reset(const FlowKey& key, const tcp::Segment& seg
 
 weir_reason Stack::Impl::on_new_connection(Listener& listener, const FlowKey& key, std::uint32_t hash,
                                            const tcp::Segment& segment, const Packet& packet, Instant now) {
+  if (short_of_memory()) return WEIR_R_LOST_MEMORY_LIMIT;
   bool overflow = config.syn_cookies == SynCookies::on_overflow && listener.full() && !listener.queue_full();
   if (overflow || config.syn_cookies == SynCookies::always) return reply_cookie(listener, key, segment, packet, now);
   if (listener.full()) return WEIR_R_LOST_BACKLOG_FULL;

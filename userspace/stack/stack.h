@@ -56,6 +56,10 @@ struct Config {
   std::uint32_t max_next_hops = 16'384;  // cached
   std::uint32_t next_hop_queue = 64;  // connections that may wait for one next hop's answer; beyond it LOST_NO_NEXT_HOP
   Duration next_hop_timeout = Duration::seconds(3);
+  // Bytes of all connections' buffers. Beyond it windows close to what a reader at work needs, writes are taken in
+  // small pieces, SYNs are refused with LOST_MEMORY_LIMIT and connects with no_memory, until it is less again. What has
+  // been promised to peers may still come, so the limit may be passed by that.
+  std::uint64_t max_buffer_memory = std::uint64_t{1} << 30;
   std::uint32_t max_replies = 256;  // connectionless RSTs and SYN-ACKs waiting to leave; beyond it LOST_REPLY_LIMIT
   SynCookies syn_cookies = SynCookies::on_overflow;
   std::uint32_t reassembly_bytes = 1024 * 1024;  // of fragments, in all
@@ -233,6 +237,8 @@ class Stack {
   Endpoint local_endpoint(ConnectionId id) const;
   Endpoint remote_endpoint(ConnectionId id) const;
   tcp::Info info(ConnectionId id, Instant now) const;
+  // Bytes of connections' buffers.
+  std::uint64_t buffer_memory() const;
   // Connections with that local port, without those in TIME-WAIT.
   std::uint32_t flows(std::uint16_t local_port) const;
   // All of them, TIME-WAIT included.

@@ -89,6 +89,7 @@ Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint&
   std::uint32_t hash = flow_hash(key, s.config.hash_key);
   bool taken = s.connections.find(key, hash) != nullptr || s.time_waits.find(key, hash) != nullptr;
   if (taken) return Err(Errc::address_in_use);
+  if (s.short_of_memory()) return Err(Errc::no_memory);
   Slot* slot = s.create(key, hash);
   if (slot == nullptr) return Err(Errc::no_memory);
   slot->path_mtu = s.path_mtu(key.remote, slot->hop, now);
@@ -240,6 +241,8 @@ tcp::Info Stack::info(ConnectionId id, Instant now) const {
   const Slot* slot = impl_->connections.get(id);
   return slot != nullptr ? slot->tcp->info(now) : tcp::Info{};
 }
+
+std::uint64_t Stack::buffer_memory() const { return impl_->buffer_memory; }
 
 std::uint32_t Stack::flows(std::uint16_t local_port) const { return impl_->flows[local_port]; }
 

@@ -92,6 +92,8 @@ struct Stack::Impl {
   // Let go by its user or its listener: no events any more, and freed when TCP is done.
   void hand_to_stack(Slot& slot, Instant now);
   void release(Slot& slot);
+  void count_memory(Slot& slot);
+  bool short_of_memory() const { return buffer_memory >= config.max_buffer_memory; }
   void uncount(Slot& slot);
   void promote(Slot& slot);
   void note_readiness(Slot& slot);
@@ -117,6 +119,7 @@ struct Stack::Impl {
   ReplyQueue replies;
   TimeWaitTable time_waits;
   std::vector<std::uint32_t> flows;  // by local port
+  std::uint64_t buffer_memory = 0;
   ListenerTable listeners;
   ConnectionTable connections;
 };

@@ -45,6 +45,7 @@ weir_reason Stack::Impl::on_cookie(Listener& listener, const FlowKey& key, std::
   if (!kept) return WEIR_R_LOST_BAD_COOKIE;
   // The peer sends again what is not acknowledged, and the cookie with it.
   if (listener.queue_full()) return WEIR_R_LOST_BACKLOG_FULL;
+  if (short_of_memory()) return WEIR_R_LOST_MEMORY_LIMIT;
 
   tcp::Segment syn;
   syn.seq = segment.seq - 1;

@@ -13,14 +13,22 @@ namespace weir::tcp {
 
 // What all connections of a stack share.
 struct Config {
-  Options options;                            // that a connection begins with
-  std::uint32_t receive_buffer = 256 * 1024;  // bytes a connection may hold unread, and so the widest window
-  std::uint32_t send_buffer = 256 * 1024;     // bytes a connection may hold unacknowledged and unsent
-  bool window_scale = true;                   // RFC 7323 2
-  bool timestamps = true;                     // RFC 7323 3
-  bool sack = true;                           // RFC 2018
-  bool path_mtu_probing = true;               // RFC 4821, where large segments vanish without a word
-  EcnMode ecn = EcnMode::accept;              // RFC 3168
+  Options options;  // that a connection begins with
+  // Bytes that a connection may hold unread, which bounds its window; and unacknowledged or unsent. Memory is taken as
+  // bytes come, and given back after a second without any. Both grow with use, the first to twice what is read in a
+  // round trip, the second to twice the congestion window, up to the `most_`; these, where lower than the first, mean
+  // no growth. Under memory pressure (stack::Config::max_buffer_memory) both are what a segment or two need.
+  std::uint32_t receive_buffer = 256 * 1024;
+  std::uint32_t send_buffer = 256 * 1024;
+  std::uint32_t most_receive_buffer = 0;
+  std::uint32_t most_send_buffer = 0;
+  // Under memory pressure, a peer that has held its window shut for so long is reset (RFC 6429 4).
+  Duration zero_window_under_pressure = Duration::seconds(60);
+  bool window_scale = true;       // RFC 7323 2
+  bool timestamps = true;         // RFC 7323 3
+  bool sack = true;               // RFC 2018
+  bool path_mtu_probing = true;   // RFC 4821, where large segments vanish without a word
+  EcnMode ecn = EcnMode::accept;  // RFC 3168
 
   bool pacing = false;  // spread the window of a controller that names no rate of its own over the round trip
   ControllerRegistry controllers;    // fixed once a stack has it

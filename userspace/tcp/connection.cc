@@ -34,7 +34,9 @@ Connection::Connection(const Config& config, const Birth& birth, Role role)
   loss_.open(birth.iss);
   ecn_.reacted = birth.iss;
   rcv_.limit = config.receive_buffer;
-  rcv_.scale = config.window_scale ? WindowScale::for_window(config.receive_buffer) : WindowScale();
+  rcv_.scale = config.window_scale
+                   ? WindowScale::for_window(std::max(config.receive_buffer, config.most_receive_buffer))
+                   : WindowScale();
 }
 
 Connection::Connection(Connection&&) noexcept = default;
@@ -203,10 +205,12 @@ std::size_t Connection::read(Bytes to, Instant now) {
   pipe_broken_ = false;
   std::size_t n = rcv_.text.read(to);
   if (n == 0) return 0;
+  std::uint32_t deserved = receive_tuning_.on_read(n, rtt_.srtt(), now);
+  if (!pressed_) rcv_.limit = std::max(rcv_.limit, std::min(deserved, config_->most_receive_buffer));
   if (reading_state()) {
     // RFC 9293 3.8.6.2.2: a window that has opened is told at once where it was the brake: where it was less than a
     // segment, or doubles. Otherwise the next ACK tells it.
-    SeqNum edge = rcv_.next_edge(birth_.mss);
+    SeqNum edge = next_edge();
     std::uint32_t offered = rcv_.wnd().bytes();
     auto could_offer = static_cast<std::uint32_t>(edge - rcv_.nxt);
     if (edge != rcv_.edge && (offered < birth_.mss || could_offer / 2 >= offered)) ack_ = AckDebt::now;
@@ -217,11 +221,25 @@ std::size_t Connection::read(Bytes to, Instant now) {
   return n;
 }
 
+// Where the window would end in a segment sent now. Under memory pressure it is what a reader at work needs, and does
+// not move for one that is not; what has been promised stays promised.
+SeqNum Connection::next_edge() const {
+  if (!pressed_) return rcv_.next_edge(birth_.mss);
+  if (!rcv_.text.empty()) return rcv_.edge;
+  return later_of(rcv_.edge, rcv_.nxt + std::min<std::uint32_t>(rcv_.limit, 2u * birth_.mss));
+}
+
+std::uint32_t Connection::send_limit() const {
+  if (pressed_) return std::min<std::uint32_t>(config_->send_buffer, 2u * birth_.mss);
+  std::uint32_t cwnd = std::min(congestion_.cwnd(), config_->most_send_buffer / 2);
+  return std::max(config_->send_buffer, 2 * cwnd);
+}
+
 std::size_t Connection::readable_bytes() const { return rcv_.text.size(); }
 
 std::size_t Connection::writable_bytes() const {
   if (state_ == State::closed || snd_.fin != Sender::Fin::none) return 0;
-  std::size_t limit = config_->send_buffer;
+  std::size_t limit = send_limit();
   return limit > snd_.text.size() ? limit - snd_.text.size() : 0;
 }
 
@@ -355,6 +373,8 @@ Info Connection::info(Instant) const {
   i.congestion = congestion_.name();
   i.ssthresh = congestion_.ssthresh();
   i.pacing_rate = pacing_rate();
+  i.receive_buffer = rcv_.limit;
+  i.send_buffer = send_limit();
   i.send_mss = send_mss();
   i.receive_mss = receive_mss_;
   i.send_window = snd_.wnd.bytes();

@@ -23,6 +23,7 @@
 #include "weir/tcp/loss.h"
 #include "weir/tcp/path_mtu.h"
 #include "weir/tcp/readiness.h"
+#include "weir/tcp/receive_tuning.h"
 #include "weir/tcp/receiver.h"
 #include "weir/tcp/recovery.h"
 #include "weir/tcp/rtt.h"
@@ -131,6 +132,8 @@ class Connection {
   Info info(Instant now) const;
   // Bytes of buffers held on the heap: none for a connection that has been idle for a second.
   std::size_t buffer_memory() const;
+  // The buffers of all connections take more than they may.
+  void set_memory_pressure(bool on) { pressed_ = on; }
 
  private:
   // A peer or a route that asks for less would have us send mostly headers.
@@ -184,6 +187,8 @@ class Connection {
   void reset_peer(Instant now);
   void release_memory();
   bool reading_state() const;
+  SeqNum next_edge() const;
+  std::uint32_t send_limit() const;
   std::uint32_t send_mss() const;
   std::uint32_t timestamp(Instant now) const;
   Moment moment(Instant now) const;
@@ -302,6 +307,7 @@ class Connection {
   ChallengeBudget challenges_;
   Liveness liveness_;
   Ecn ecn_;
+  ReceiveTuning receive_tuning_;
   std::unique_ptr<PathSearch> path_search_;  // once a black hole has been met
   std::unique_ptr<Options> options_;         // null: Config's
   Reset reset_;
@@ -318,6 +324,7 @@ class Connection {
   std::uint8_t persist_shots_ = 0;       // since the window closed
   std::uint8_t persist_unanswered_ = 0;  // since the peer said anything
   std::uint8_t quick_acks_;              // left
+  bool pressed_ = false;                 // for memory
   bool syn_lost_ = false;
   bool scaling_ = false;  // both SYNs have a window scale
   bool sack_ = false;     // both SYNs permit it

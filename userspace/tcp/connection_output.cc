@@ -192,7 +192,7 @@ void Connection::fill(OutSegment& out, SeqNum seq, wire::TcpFlags flags, Instant
     // RFC 7323 2.2: not scaled.
     out.header.window = WindowScale().compress(WindowSize(std::min<std::uint32_t>(rcv_.limit, 0xffff)));
   } else {
-    rcv_.edge = rcv_.next_edge(birth_.mss);
+    rcv_.edge = next_edge();
     out.header.window = rcv_.scale.compress(rcv_.wnd());
   }
   if (flags.ack()) {

@@ -38,7 +38,7 @@ std::uint32_t Connection::pipe() const { return recovery_ ? recovery_->out.pipe(
 // What is kept of the segments in flight stays within a fraction of their text, unless all of them are short: then
 // their number is limited.
 std::uint32_t Connection::most_segments() const {
-  return std::max<std::uint32_t>(kLeastSegments, 4 * (config_->send_buffer / send_mss()));
+  return std::max<std::uint32_t>(kLeastSegments, 4 * (send_limit() / send_mss()));
 }
 
 // The first text leaves. Without memory the connection goes on as without SACK, and this is tried again.

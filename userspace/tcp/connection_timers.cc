@@ -128,7 +128,8 @@ void Connection::on_retransmit_timer(Instant now) {
 void Connection::on_persist_timer(Instant now) {
   // A peer that does not answer is gone; one that answers for ever, and keeps what a user has left behind, is an
   // attack.
-  if (persist_unanswered_ >= config_->retries || (user_gone_ && persist_shots_ >= config_->retries)) {
+  bool hoarding = pressed_ && now - liveness_.waiting_since >= config_->zero_window_under_pressure;
+  if (persist_unanswered_ >= config_->retries || (user_gone_ && persist_shots_ >= config_->retries) || hoarding) {
     error_ = Errc::timed_out;
     reset_peer(now);
     return;
@@ -158,6 +159,7 @@ void Connection::on_release_timer() {
   if (rcv_.gaps.empty()) {
     rcv_.gaps.release();
     if (rcv_.text.empty()) rcv_.text.release();
+    rcv_.limit = config_->receive_buffer;
   }
 }
 

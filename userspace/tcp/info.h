@@ -18,8 +18,10 @@ struct Info {
   Duration rto;
   std::uint32_t cwnd = 0;  // bytes
   std::uint32_t ssthresh = 0;
-  std::uint64_t pacing_rate = 0;  // bytes a second; 0: not paced
-  std::string_view congestion;    // the controller: empty before the handshake is over; lives as long as the stack
+  std::uint64_t pacing_rate = 0;     // bytes a second; 0: not paced
+  std::string_view congestion;       // the controller: empty before the handshake is over; lives as long as the stack
+  std::uint32_t receive_buffer = 0;  // the most that may be unread, as it has grown
+  std::uint32_t send_buffer = 0;     // the most that may be unacknowledged or unsent
   std::uint32_t send_mss = 0;
   std::uint32_t receive_mss = 0;     // largest seen
   std::uint32_t send_window = 0;     // SND.WND, scaled
