@@ -18,6 +18,8 @@
 namespace weir::runtime {
 namespace {
 
+constexpr std::uint32_t kMostBuffer = 4 * 1024 * 1024;
+
 constexpr std::uint32_t kEthernet = 14;
 constexpr std::uint32_t kIdleRing = 64;
 
@@ -153,6 +155,8 @@ void Attachment::make_stack(const tcp::Config& tcp) {
                                                                            : wire::ChecksumPolicy::verify;
   c.hash_key = {config().hash_key[0], config().hash_key[1]};
   c.tcp = tcp;
+  if (c.tcp.most_receive_buffer == 0) c.tcp.most_receive_buffer = kMostBuffer;
+  if (c.tcp.most_send_buffer == 0) c.tcp.most_send_buffer = kMostBuffer;
   auto& counters = instance_.maps().engine_counters()[0].by_reason;
   static_assert(WEIR_REASON_COUNT <= WEIR_ENGINE_COUNTERS);
   stack_ = std::make_unique<stack::Stack>(c, secrets_of(instance_.maps()), random_value<std::uint64_t>(),

@@ -27,7 +27,7 @@ struct EngineOptions {
   // Empty: $WEIR_INTERFACE, or else the one interface of this network namespace that weir is attached to.
   std::string interface;
   std::uint32_t frames = 8192;  // of UMEM, per queue
-  tcp::Config tcp;
+  tcp::Config tcp;  // buffers that name no most of their own grow to 4 MiB
 };
 
 // A listening port, in the kernel always and in the stack while there is one. Never reused while the engine lives.
