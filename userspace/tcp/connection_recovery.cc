@@ -254,7 +254,7 @@ void Connection::on_tracked_ack(const Segment& seg, Instant now) {
   bool spurious = may_undo(scan, seg);
   if (spurious) undo_recovery(now);
   if (r.phase != Phase::open && snd_.una.at_or_after(r.point)) leave_recovery(now);
-  bool plain = !scan.moved && blocks.empty() && seg.len() == 0;
+  bool plain = !scan.moved && seg.options.sack_blocks().empty() && seg.len() == 0;
   if (r.probe.on_ack(snd_.una, scan.dsack && scan.dsack_end == r.probe.end(), plain)) {
     // RFC 8985 7.4.2: one loss, mended already.
     r.undo.stop();
