@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cmath>
+#include <utility>
 
 #include "engine_answer.h"
 #include "output.h"
@@ -39,6 +40,8 @@ std::string info_text(const Json& c) {
   const auto ms = [&](const char* key) { return static_cast<double>(number(c, key)) / 1e3; };
   std::string out;
   if (yes(c, "timestamps")) out += "ts ";
+  if (yes(c, "sack")) out += "sack ";
+  if (yes(c, "ecn")) out += "ecn ";
   if (yes(c, "window_scaling")) out += fmt::format("wscale:{},{} ", number(c, "send_scale"), number(c, "recv_scale"));
   out += fmt::format("rto:{:.0f} rtt:{:.3f}/{:.3f} ", ms("rto_us"), ms("srtt_us"), ms("rttvar_us"));
   if (!text(c, "congestion").empty()) out = text(c, "congestion") + " " + out;
@@ -51,6 +54,15 @@ std::string info_text(const Json& c) {
                      number(c, "in_flight"));
   out += fmt::format("bytes_acked:{} bytes_received:{} segs_out:{} segs_in:{} ", number(c, "bytes_acked"),
                      number(c, "bytes_received"), number(c, "segments_out"), number(c, "segments_in"));
+  if (number(c, "delivered") > 0) out += fmt::format("delivered:{} ", number(c, "delivered"));
+  // What went wrong is said where it did.
+  for (const auto& [key, word] : {std::pair{"lost", "lost"},
+                                  {"sacked", "sacked"},
+                                  {"dsacks", "dsack_dups"},
+                                  {"undos", "undos"},
+                                  {"ecn_marks", "ce"},
+                                  {"ecn_echoes", "ece"}})
+    if (number(c, key) > 0) out += fmt::format("{}:{} ", word, number(c, key));
   out += fmt::format("retrans:{} timeouts:{} rcv_ooopack:{}", number(c, "retransmits"), number(c, "timeouts"),
                      number(c, "out_of_order"));
   return out;

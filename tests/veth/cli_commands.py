@@ -236,13 +236,13 @@ class Commands(unittest.TestCase):
         numbers = {"send_queue": 7, "recv_queue": 3, "srtt_us": 1500, "rttvar_us": 250, "min_rtt_us": 900, "rto_us": 200000,
                    "cwnd": 14480, "ssthresh": 2 ** 32 - 1, "send_mss": 1448, "recv_mss": 1448, "send_window": 65535,
                    "recv_window": 131072, "in_flight": 7, "bytes_acked": 12345, "bytes_received": 678, "segments_out": 20,
-                   "segments_in": 19, "retransmits": 2, "timeouts": 1, "out_of_order": 4, "send_scale": 7, "recv_scale": 6}
+                   "segments_in": 19, "retransmits": 2, "timeouts": 1, "out_of_order": 4, "lost": 5, "delivered": 9000, "send_scale": 7, "recv_scale": 6}
         answer = {"ok": True, "pid": 42, "interface": "veth0",
                   "listeners": [{"local": "[::]:8080", "mode": "engine", "adopted": False, "queued": 1, "pending": 0, "backlog": 4096},
                                 {"local": "0.0.0.0:81", "mode": "kernel", "why": "the port is not steered", "adopted": False,
                                  "queued": 0, "pending": 0, "backlog": 128}],
                   "connections": [{"local": "10.77.0.1:8080", "remote": "10.77.0.2:40000", "state": "ESTAB", **numbers,
-                                   "timestamps": True, "window_scaling": True}]}
+                                   "timestamps": True, "sack": True, "ecn": True, "window_scaling": True}]}
         asked = self.engine(answer)
         lines = self.text("sockets").splitlines()
         self.assertEqual(asked, [{"cmd": "sockets"}])
@@ -252,7 +252,7 @@ class Commands(unittest.TestCase):
         self.assertRegex(lines[3], r"^ESTAB +3 +7 +10\.77\.0\.1:8080 +10\.77\.0\.2:40000$")
         self.assertEqual(len(lines), 4)
         info = self.text("sockets", "-i").splitlines()[4]
-        for part in ("rto:200", "rtt:1.500/0.250", "cwnd:14480", "wscale:7,6", "retrans:2", "rcv_ooopack:4"):
+        for part in ("rto:200", "rtt:1.500/0.250", "cwnd:14480", "wscale:7,6", "retrans:2", "rcv_ooopack:4", "lost:5", "delivered:9000", "sack ecn"):
             self.assertIn(part, info)
         self.assertNotIn("ssthresh", info)
         told = self.json("sockets", "veth0")

@@ -137,6 +137,27 @@ class Peers(unittest.TestCase):
                 self.assertLess(sockets(server)[0]["send_mss"], least)
                 sock.close()
 
+    def test_congestion_is_told_by_marks_and_not_by_loss(self):
+        server, client, link = self.impaired("--mark", 5, "--seed", 3, "--delay", 2)
+        client.run("sysctl", "-qw", "net.ipv4.tcp_ecn=1")
+        size = 4 * MIB
+        for address in (V4, V6):
+            sock = story.connect(client, address, timeout=60)
+            self.addCleanup(sock.close)
+            ask(sock, f"/bytes/{size}")
+            self.assertEqual(drain(sock, size), story.pattern(size))
+            options = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[5]
+            self.assertEqual(options & 24, 24, "TCPI_OPT_ECN and TCPI_OPT_ECN_SEEN: the engine's segments are ECN-capable")
+            told = next(c for c in sockets(server) if c["remote"].endswith(f":{sock.getsockname()[1]}"))
+            self.assertTrue(told["ecn"])
+            self.assertGreater(told["ecn_echoes"], 0)
+            self.assertLess(told["ssthresh"], size, "an echo has lowered it")
+            self.assertEqual(told["timeouts"], 0)
+        link.send_signal(signal.SIGTERM)
+        did = json.loads(link.communicate(timeout=20)[0])
+        self.assertGreater(did["left"]["marked"], 0)
+        self.assertEqual(did["left"]["dropped"], 0)
+
     def test_a_reader_that_stops_and_goes_on(self):
         server, client = self.lab.pair()
         self.serve(server)
