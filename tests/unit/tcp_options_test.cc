@@ -265,11 +265,28 @@ TEST_P(TcpOptions, ACorkHoldsForOneTimeoutAtMost) {
 TEST_P(TcpOptions, OptionsLikeConfigsTakeNoMemoryOfTheirOwn) {
   Peer p(scene());
   p.connected();
-  const Options* shared = &p->options();
   set(p, [](Options& o) { o.cork = true; });
-  EXPECT_NE(&p->options(), shared);
+  EXPECT_TRUE(p->holds_options());
   set(p, [](Options& o) { o.cork = false; });
-  EXPECT_EQ(&p->options(), shared);
+  EXPECT_FALSE(p->holds_options());
+  set(p, [](Options& o) { o.no_delay = !o.no_delay; });
+  EXPECT_FALSE(p->holds_options());
+  bool flipped = p->options().no_delay;
+  set(p, [](Options& o) { o.cork = true; });
+  EXPECT_EQ(p->options().no_delay, flipped);
+}
+
+TEST_P(TcpOptions, AKeepaliveWithoutAnIdleTimeDoesNotBurnACpu) {
+  Peer p(scene());
+  p.connected();
+  set(p, [](Options& o) {
+    o.keepalive = true;
+    o.keepalive_idle = Duration{};
+  });
+  p.write(10);
+  p.out("P. 1:11(10) ack 1");
+  p->on_deadline(p.now());
+  EXPECT_GT(p->next_deadline(), p.now());
 }
 
 }  // namespace

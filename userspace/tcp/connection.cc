@@ -27,7 +27,8 @@ Connection::Connection(const Config& config, const Birth& birth, Role role)
       rtt_(config),
       peer_mss_(birth.family == Family::v4 ? kDefaultMssV4 : kDefaultMssV6),
       role_(role),
-      quick_acks_(kQuickAcks) {
+      quick_acks_(kQuickAcks),
+      no_delay_(config.options.no_delay) {
   birth_.mss = std::max(birth.mss, kLeastMss);
   snd_.open(birth.iss);
   small_end_ = birth.iss;
@@ -269,7 +270,7 @@ void Connection::close(Instant now) {
   if (user_gone_) return;
   // RFC 2525 2.17, RFC 1122 4.2.2.13: the peer learns that what it sent was not read.
   bool unread = !rcv_.text.empty() || (!rcv_.gaps.empty() && !rcv_.discarding);
-  if (options().linger == Duration{} && state_ != State::time_wait) {
+  if (kept_options().linger == Duration{} && state_ != State::time_wait) {
     abort(now);
     return;
   }

@@ -113,8 +113,12 @@ class Connection {
   // RST now, and forget.
   void abort(Instant now);
 
-  // The connection's own, or Config's while it has none. Good until the next set_options().
-  const Options& options() const { return options_ ? *options_ : config_->options; }
+  // The connection's own, or Config's while it has none.
+  Options options() const {
+    Options o = kept_options();
+    o.no_delay = no_delay_;
+    return o;
+  }
   // Takes effect at once. False where there is no memory to keep them, and then nothing has changed.
   bool set_options(const Options& options, Instant now);
   void set_no_delay(bool on);
@@ -130,6 +134,8 @@ class Connection {
   // CLOSED and nothing owed: the stack may free it.
   bool finished() const;
   Info info(Instant now) const;
+  // Options other than Config's take memory of their own, but for Options::no_delay.
+  bool holds_options() const { return options_ != nullptr; }
   // Bytes of buffers held on the heap: none for a connection that has been idle for a second.
   std::size_t buffer_memory() const;
   // The buffers of all connections take more than they may.
@@ -170,11 +176,6 @@ class Connection {
     bool on = false;
     std::uint32_t recent = 0;  // TS.Recent
     Instant recent_at;
-  };
-  // RFC 5961 7
-  struct ChallengeBudget {
-    Instant since;
-    std::uint8_t spent = 0;
   };
 
   Connection(const Config& config, const Birth& birth, Role role);
@@ -252,6 +253,8 @@ class Connection {
   std::uint32_t path_probe_text() const;
 
   // connection_options.cc
+  // All but no_delay, which is no_delay_.
+  const Options& kept_options() const { return options_ ? *options_ : config_->options; }
   bool keep_options(const Options& wanted);
   void start_keepalive(Instant now);
   void on_keepalive_timer(Instant now);
@@ -304,12 +307,12 @@ class Connection {
   Timers timers_;
   TimedSegment timed_;
   Timestamps ts_;
-  ChallengeBudget challenges_;
+  Instant challenges_since_;  // RFC 5961 7's budget began
   Liveness liveness_;
   Ecn ecn_;
   ReceiveTuning receive_tuning_;
   std::unique_ptr<PathSearch> path_search_;  // once a black hole has been met
-  std::unique_ptr<Options> options_;         // null: Config's
+  std::unique_ptr<Options> options_;         // null: Config's; of both, no_delay counts for nothing
   Reset reset_;
   Instant last_sent_;              // text or FIN
   SeqNum small_end_;               // the end of the last segment sent that was not full
@@ -325,6 +328,8 @@ class Connection {
   std::uint8_t persist_unanswered_ = 0;  // since the peer said anything
   std::uint8_t quick_acks_;              // left
   bool pressed_ = false;                 // for memory
+  std::uint8_t challenges_ = 0;          // sent since challenges_since_
+  bool no_delay_;
   bool syn_lost_ = false;
   bool scaling_ = false;  // both SYNs have a window scale
   bool sack_ = false;     // both SYNs permit it

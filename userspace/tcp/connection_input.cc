@@ -411,9 +411,12 @@ void Connection::answer_refused(const Segment& seg, Instant now) {
 }
 
 void Connection::owe_challenge(Instant now) {
-  if (challenges_.spent == 0 || now - challenges_.since >= kChallengePeriod) challenges_ = {now, 0};
-  if (challenges_.spent >= kChallenges) return;
-  ++challenges_.spent;
+  if (challenges_ == 0 || now - challenges_since_ >= kChallengePeriod) {
+    challenges_since_ = now;
+    challenges_ = 0;
+  }
+  if (challenges_ >= kChallenges) return;
+  ++challenges_;
   challenge_owed_ = true;
 }
 

@@ -8,14 +8,17 @@
 namespace weir::tcp {
 
 bool Connection::keep_options(const Options& wanted) {
-  if (wanted == config_->options) {
+  Options others = wanted;
+  others.no_delay = config_->options.no_delay;
+  if (others == config_->options) {
     options_.reset();
   } else if (options_) {
-    *options_ = wanted;
+    *options_ = others;
   } else {
-    options_.reset(new (std::nothrow) Options(wanted));
+    options_.reset(new (std::nothrow) Options(others));
     if (!options_) return false;
   }
+  no_delay_ = wanted.no_delay;
   return true;
 }
 
@@ -27,25 +30,21 @@ bool Connection::set_options(const Options& wanted, Instant now) {
   return true;
 }
 
-void Connection::set_no_delay(bool on) {
-  Options changed = options();
-  changed.no_delay = on;
-  keep_options(changed);
-}
+void Connection::set_no_delay(bool on) { no_delay_ = on; }
 
 void Connection::start_keepalive(Instant now) {
   timers_.clear(TimerKind::keepalive);
   bool applies = is_synchronized(state_) && state_ != State::time_wait;
-  if (!applies || !options().keepalive) return;
-  timers_.arm(TimerKind::keepalive, std::max(now, liveness_.heard + options().keepalive_idle));
+  if (!applies || !kept_options().keepalive) return;
+  timers_.arm(TimerKind::keepalive, std::max(now, liveness_.heard + kept_options().keepalive_idle));
 }
 
 // RFC 1122 4.2.3.6. Where something is outstanding its own timers ask, so this one only looks again later.
 void Connection::on_keepalive_timer(Instant now) {
-  const Options& o = options();
+  const Options& o = kept_options();
   Duration silent = now - liveness_.heard;
   if (snd_.outstanding()) {
-    timers_.arm(TimerKind::keepalive, now + o.keepalive_idle);
+    timers_.arm(TimerKind::keepalive, now + std::max(o.keepalive_idle, Duration::milliseconds(1)));
     return;
   }
   if (silent < o.keepalive_idle) {
@@ -67,7 +66,7 @@ void Connection::on_keepalive_timer(Instant now) {
 // From reschedule(). The deadline only moves away while the timer runs, so it is armed once and looks again.
 void Connection::watch_user_timeout(Instant now) {
   liveness_.on_outstanding(snd_.outstanding(), false, now);
-  Duration limit = options().user_timeout;
+  Duration limit = kept_options().user_timeout;
   if (limit == Duration{} || liveness_.waiting_since == Instant::never()) {
     timers_.clear(TimerKind::user_timeout);
   } else if (!timers_.armed(TimerKind::user_timeout)) {
@@ -78,7 +77,7 @@ void Connection::watch_user_timeout(Instant now) {
 // RFC 9293 3.10.8
 void Connection::on_user_timeout(Instant now) {
   Instant due = liveness_.waiting_since == Instant::never() ? liveness_.waiting_since
-                                                            : liveness_.waiting_since + options().user_timeout;
+                                                            : liveness_.waiting_since + kept_options().user_timeout;
   if (now < due) return;  // reschedule() arms it anew
   error_ = Errc::timed_out;
   if (is_synchronized(state_) || state_ == State::syn_received) {

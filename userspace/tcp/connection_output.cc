@@ -129,10 +129,10 @@ Connection::Plan Connection::plan_text() const {
     // (2), and Nagle's algorithm (RFC 1122 4.2.3.4) as Minshall amended it: a short segment waits for another short one
     // to be acknowledged, not for full ones, or the end of each long write would wait for a delayed ACK. What comes
     // before a FIN, and what is sent again, has nothing to wait for.
-    if (all && !again && !closing && options().cork) return {};
-    if (all && !again && !closing && !options().no_delay && flight > 0 && snd_.una.before(small_end_)) return {};
+    if (all && !again && !closing && kept_options().cork) return {};
+    if (all && !again && !closing && !no_delay_ && flight > 0 && snd_.una.before(small_end_)) return {};
     // (3): the window cuts it short. The persist timer is (4). What is sent again waits only while an ACK is to come.
-    bool silly = again ? flight > 0 : text < snd_.max_wnd.bytes() / 2 || (flight > 0 && !options().no_delay);
+    bool silly = again ? flight > 0 : text < snd_.max_wnd.bytes() / 2 || (flight > 0 && !no_delay_);
     if (!all && silly) return {};
   }
   return {Emission::text, text, all && closing && usable > text};

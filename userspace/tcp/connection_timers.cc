@@ -87,7 +87,7 @@ void Connection::on_retransmit_timer(Instant now) {
                                                       : config_->retries;
   bool window_closed = is_synchronized(state_) && snd_.wnd.closed() && snd_.in_flight() > 0;
   // RFC 5482 3.1: a user timeout takes the place of a count.
-  bool limited = options().user_timeout == Duration{};
+  bool limited = kept_options().user_timeout == Duration{};
   if (!window_closed && limited && retries_ >= most) {
     fail(Errc::timed_out, now);
     return;
