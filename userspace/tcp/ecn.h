@@ -28,8 +28,10 @@ struct Ecn {
   bool requested = false;  // a SYN of ours did
   // --- the receiver ---
   bool echo = false;  // ECE is in every ACK: until CWR comes (RFC 3168 6.1.3), or while DCTCP.CE holds (RFC 8257 3.2)
+  // ACKs that are still owed, the oldest first, and what each echoes: a bit of earlier_echoes.
   std::uint8_t earlier_count = 0;
-  std::array<Earlier, 3> earlier;  // ACKs that are still owed, the oldest first
+  std::uint8_t earlier_echoes = 0;
+  std::array<SeqNum, 3> earlier;
   // --- the sender ---
   bool echoed = false;    // the ACK that is being looked at has ECE
   bool cwr_owed = false;  // with the next new text (RFC 3168 6.1.2)
@@ -44,7 +46,9 @@ struct Ecn {
     if (ce == echo) return;
     if (unacknowledged) {
       if (earlier_count == earlier.size()) --earlier_count;
-      earlier[earlier_count++] = {nxt, echo};
+      auto bit = static_cast<std::uint8_t>(1u << earlier_count);
+      earlier_echoes = static_cast<std::uint8_t>(echo ? earlier_echoes | bit : earlier_echoes & ~bit);
+      earlier[earlier_count++] = nxt;
     }
     echo = ce;
   }
@@ -54,7 +58,8 @@ struct Ecn {
     if (ce) echo = true;
   }
   Earlier take_earlier() {
-    Earlier first = earlier[0];
+    Earlier first{earlier[0], (earlier_echoes & 1) != 0};
+    earlier_echoes = static_cast<std::uint8_t>(earlier_echoes >> 1);
     for (std::uint8_t i = 1; i < earlier_count; ++i) earlier[i - 1u] = earlier[i];
     --earlier_count;
     return first;
