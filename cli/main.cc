@@ -16,7 +16,7 @@ namespace weir::cli {
 namespace {
 
 struct Globals {
-  std::string netns;
+  std::optional<std::string> netns;
   bool json = false;
   bool help = false;
   bool version = false;
@@ -101,8 +101,8 @@ int run_command(const Command& command, const std::vector<std::string>& words, c
   if (!parsed) return usage_error(parsed.error().message);
 
   std::optional<control::NetnsScope> scope;
-  if (!globals.netns.empty()) {
-    auto entered = control::NetnsScope::enter(globals.netns);
+  if (globals.netns) {
+    auto entered = control::NetnsScope::enter(*globals.netns);
     if (!entered) {
       print_error(entered.error().message);
       return kFailed;

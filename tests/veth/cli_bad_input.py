@@ -70,6 +70,13 @@ class BadInput(unittest.TestCase):
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1))
         self.assertIn("weirt-none", done.stderr)
 
+    def test_an_empty_name_of_a_namespace(self):
+        # What a script with an unset variable says: it must not act on the caller's own namespace.
+        for argv in (("-n", "", "status"), ("--netns=", "status")):
+            done = subprocess.run([str(lab.WEIR), *argv], capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1))
+            self.assertIn("is empty", done.stderr)
+
     def test_what_is_mistyped_changes_nothing(self):
         self.server.weir("attach", "veth0")
         for argv in (("steer", "add", 0), ("steer", "add", 65536), ("steer", "add", "80-90"), ("steer", "add", "nosuchservice"),
