@@ -34,9 +34,9 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
         return fmt::format("'{}' is not an interface name: 1-15 characters, no '/'", text);
       return std::nullopt;
     case Value::choice: {
-      const auto words = split(arg.placeholder, '|');
+      const auto words = split(arg.metavar, '|');
       if (std::find(words.begin(), words.end(), text) != words.end()) return std::nullopt;
-      return fmt::format("{} is {}, not '{}'", arg.name, arg.placeholder, text);
+      return fmt::format("{} is {}, not '{}'", arg.name, arg.metavar, text);
     }
     case Value::none:
     case Value::text:
@@ -47,7 +47,7 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
 }
 
 std::string value_text(const Arg& arg) {
-  return std::string(arg.placeholder.empty() ? std::string_view("VALUE") : arg.placeholder);
+  return std::string(arg.metavar.empty() ? std::string_view("VALUE") : arg.metavar);
 }
 
 }  // namespace
@@ -80,7 +80,7 @@ class ArgumentParser {
     }
     for (const Arg& arg : grammar_) {
       if (arg.need == Need::required && !parsed_.has(arg.name))
-        return Err(fail(fmt::format("{} is missing", arg.shape == Shape::word ? arg.placeholder : arg.name)));
+        return Err(fail(fmt::format("{} is missing", arg.shape == Shape::word ? arg.metavar : arg.name)));
     }
     if (rest_ == Rest::command && parsed_.rest_.empty()) return Err(fail("the command is missing, after '--'"));
     return parsed_;
@@ -93,7 +93,7 @@ class ArgumentParser {
 
   Maybe put(const Arg& arg, std::string_view text) {
     if (parsed_.has(arg.name))
-      return fail(fmt::format("{} is given twice", arg.shape == Shape::word ? arg.placeholder : arg.name));
+      return fail(fmt::format("{} is given twice", arg.shape == Shape::word ? arg.metavar : arg.name));
     if (const auto wrong = complaint(arg, text)) return fail(*wrong);
     parsed_.values_.emplace(arg.name, text);
     return std::nullopt;
@@ -141,7 +141,7 @@ class ArgumentParser {
     for (const Arg& arg : grammar_) {
       if ((arg.shape == Shape::option) != option || arg.shape == Shape::positional) continue;
       if (arg.shape == Shape::word)
-        for (std::string_view choice : split(arg.placeholder, '|')) known.emplace_back(choice);
+        for (std::string_view choice : split(arg.metavar, '|')) known.emplace_back(choice);
       else
         known.emplace_back(arg.name);
     }
@@ -182,15 +182,15 @@ std::string grammar_text(const std::vector<Arg>& grammar, Rest rest) {
         one = arg.name;
         break;
       case Shape::word:
-        one = arg.placeholder;
+        one = arg.metavar;
         break;
       case Shape::keyword:
-        one = fmt::format("{} {}", arg.name, arg.placeholder);
+        one = fmt::format("{} {}", arg.name, arg.metavar);
         break;
       case Shape::option:
         one = arg.value == Value::none ? std::string(arg.name)
-              : !arg.implied.empty()   ? fmt::format("{} [{}]", arg.name, arg.placeholder)
-                                       : fmt::format("{} {}", arg.name, arg.placeholder);
+              : !arg.implied.empty()   ? fmt::format("{} [{}]", arg.name, arg.metavar)
+                                       : fmt::format("{} {}", arg.name, arg.metavar);
         break;
     }
     text += text.empty() ? "" : " ";

@@ -26,7 +26,7 @@ enum class Value : std::uint8_t {
   prefix,      // ADDRESS or ADDRESS/LENGTH, either family
   number,      // 0-4294967295
   seconds,     // decimal, more than 0
-  choice,      // one of the words of `placeholder`, separated by '|'
+  choice,      // one of the words of `metavar`, separated by '|'
 };
 
 enum class Shape : std::uint8_t {
@@ -41,8 +41,8 @@ enum class Need : std::uint8_t { optional, required };
 // One argument of a command. Everything points at string literals.
 struct Arg {
   Shape shape;
-  std::string_view name;         // "PORT", "dev", "action", "--mode"
-  std::string_view placeholder;  // what stands for the value: "IFACE", "auto|native|generic"
+  std::string_view name;     // "PORT", "dev", "action", "--mode"
+  std::string_view metavar;  // what stands for the value: "IFACE", "auto|native|generic"
   Value value = Value::none;
   Need need = Need::optional;
   std::string_view help;

@@ -44,7 +44,7 @@ std::vector<std::string> values(const Arg& arg) {
     case Value::protocol:
       return {"tcp", "udp", "icmp", "icmpv6"};
     case Value::choice:
-      for (std::string_view choice : split(arg.placeholder, '|')) out.emplace_back(choice);
+      for (std::string_view choice : split(arg.metavar, '|')) out.emplace_back(choice);
       return out;
     default:
       return out;

@@ -11,7 +11,7 @@ namespace {
 std::string options_text() {
   std::string out = "Options, before or after the object:\n";
   for (const GlobalOption& option : global_options()) {
-    const std::string both = fmt::format("{}, {} {}", option.brief, option.name, option.placeholder);
+    const std::string both = fmt::format("{}, {} {}", option.brief, option.name, option.metavar);
     out += fmt::format("  {:<20}{}\n", both, option.help);
   }
   return out;
@@ -48,10 +48,10 @@ std::string command_help(const Command& command) {
   if (!command.details.empty()) out += command.details;
   if (!command.grammar.empty()) out += "\n";
   for (const Arg& arg : command.grammar) {
-    std::string left(arg.shape == Shape::word ? arg.placeholder : arg.name);
+    std::string left(arg.shape == Shape::word ? arg.metavar : arg.name);
     if (!arg.brief.empty()) left = fmt::format("{}, {}", arg.brief, left);
     if (arg.shape == Shape::keyword || (arg.shape == Shape::option && arg.value != Value::none))
-      left += fmt::format(" {}", arg.placeholder);
+      left += fmt::format(" {}", arg.metavar);
     out += left.size() < 28 ? fmt::format("  {:<28}{}\n", left, arg.help)
                             : fmt::format("  {}\n  {:<28}{}\n", left, "", arg.help);
   }

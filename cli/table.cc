@@ -10,8 +10,8 @@ namespace {
 Arg positional(std::string_view name, Value value, Need need, std::string_view help) {
   return {Shape::positional, name, name, value, need, help};
 }
-Arg keyword(std::string_view name, std::string_view placeholder, Value value, std::string_view help) {
-  return {Shape::keyword, name, placeholder, value, Need::optional, help};
+Arg keyword(std::string_view name, std::string_view metavar, Value value, std::string_view help) {
+  return {Shape::keyword, name, metavar, value, Need::optional, help};
 }
 Arg word(std::string_view name, std::string_view choices, Need need, std::string_view help) {
   return {Shape::word, name, choices, Value::choice, need, help};
@@ -19,9 +19,9 @@ Arg word(std::string_view name, std::string_view choices, Need need, std::string
 Arg flag(std::string_view name, std::string_view help, std::string_view brief = {}) {
   return {Shape::option, name, "", Value::none, Need::optional, help, "", brief};
 }
-Arg option(std::string_view name, std::string_view placeholder, Value value, std::string_view help,
+Arg option(std::string_view name, std::string_view metavar, Value value, std::string_view help,
            std::string_view implied = {}) {
-  return {Shape::option, name, placeholder, value, Need::optional, help, implied};
+  return {Shape::option, name, metavar, value, Need::optional, help, implied};
 }
 // clang-format on
 

@@ -46,7 +46,7 @@ const std::vector<Command>& commands();
 struct GlobalOption {
   std::string_view brief;
   std::string_view name;
-  std::string_view placeholder;
+  std::string_view metavar;
   std::string_view help;
 };
 const std::vector<GlobalOption>& global_options();

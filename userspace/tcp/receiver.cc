@@ -5,9 +5,15 @@
 
 namespace weir::tcp {
 
+namespace {
+constexpr std::uint32_t kLeastRoom = 16;  // of the buffer: the room from which a window is worth opening
+}  // namespace
+
 SeqNum Receiver::next_edge(std::uint32_t mss) const {
   auto unread = static_cast<std::uint32_t>(text.size());
   std::uint32_t room = limit > unread ? limit - unread : 0;
+  // A full buffer that is read in small pieces would else be filled in small pieces, each with an ACK of its own.
+  if (room < limit / kLeastRoom) return edge;
   SeqNum candidate = nxt + std::min(room, 0xffffu << scale.shift());
   std::int32_t step = static_cast<std::int32_t>(std::min(limit / 2, mss));
   return candidate - edge >= step ? candidate : edge;

@@ -57,8 +57,8 @@ struct Receiver {
   // The SACK blocks of an ACK that leaves now: a DSACK (RFC 2883) first. Returns how many.
   std::size_t take_sack(std::span<Assembler::Interval> to);
 
-  // Where the edge would be in a segment sent now (RFC 9293 3.8.6.2.2): it moves by no less than `step`, which is the
-  // lesser of half the buffer and a segment.
+  // Where the edge would be in a segment sent now (RFC 9293 3.8.6.2.2): it moves by no less than the
+  // lesser of half the buffer and a segment, and only into a sixteenth of the buffer or more.
   SeqNum next_edge(std::uint32_t mss) const;
 
   enum class Outcome : std::uint8_t {
