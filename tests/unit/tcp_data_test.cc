@@ -182,6 +182,24 @@ TEST(TcpData, TheWindowClosesAsTextIsLeftAndOpensInSteps) {
   p.out(". 1:1(0) ack 4001 win 4000");
 }
 
+// A reader of pieces a little over a segment would else have each of them filled by a segment and a sliver.
+TEST(TcpData, AFullBufferOpensByASixteenthAtLeast) {
+  Scene s = plain();
+  s.config.receive_buffer = 64'000;
+  Peer p(s);
+  p.connected();
+  for (std::uint32_t at = 1; at < 64'001; at += 1'000) {
+    p.in(text(at, 1'000));
+    p.take();
+  }
+  EXPECT_EQ(p.info().receive_window, 0u);
+  EXPECT_EQ(p.read(1'536), 1'536u);
+  EXPECT_EQ(p.read(2'463), 2'463u);
+  p.silent();
+  EXPECT_EQ(p.read(1), 1u);
+  p.out(". 1:1(0) ack 64001 win 4000");
+}
+
 TEST(TcpData, TheRightEdgeNeverMovesLeft) {
   Scene s = plain();
   s.config.receive_buffer = 65'535;
