@@ -339,7 +339,7 @@ TEST(TcpOpen, TimestampsMeasureTheRoundTripOfALostSyn) {
   p.wait(Duration::milliseconds(30));
   p.in("S. 0:0(0) ack 1 <mss 1460,ts 9 7002000,wscale 3>");
   EXPECT_EQ(p.info().srtt, Duration::milliseconds(30));
-  EXPECT_EQ(p.info().rto, Duration::milliseconds(200));
+  EXPECT_EQ(p.info().rto, Duration::milliseconds(230));
 }
 
 TEST(TcpOpen, ASegmentThatCannotBeSentStillTimesOut) {

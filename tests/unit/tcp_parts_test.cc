@@ -274,7 +274,7 @@ TEST(TcpRtt, BackOffEndsAtTheMost) {
   for (int i = 0; i < 100; ++i) r.back_off();
   EXPECT_EQ(r.rto(c), c.max_rto);
   r.on_sample(Duration::microseconds(50), c);
-  EXPECT_EQ(r.rto(c), c.min_rto);
+  EXPECT_EQ(r.rto(c), Duration::microseconds(50) + c.min_rto);
   r.on_sample(Duration::seconds(1'000), c);
   r.back_off();
   EXPECT_EQ(r.rto(c), c.max_rto);

@@ -263,6 +263,24 @@ TEST(TcpRecovery, ReductionIsBoundedByWhatIsDelivered) {
   EXPECT_EQ(prr.window(), 10'000u);
 }
 
+// A part of a segment that is due lets it go whole, and the next one waits for the rest.
+TEST(TcpRecovery, WhileLossesAreMendedASegmentLeavesForEveryTwoDelivered) {
+  Flight p;
+  p.write(100'000);
+  EXPECT_EQ(p.leave().size(), 10u);
+  p.wait(kRtt);
+  p.ack_segments(0, {{1, 2}});
+  p.ack_segments(0, {{1, 3}});
+  EXPECT_EQ(p.leave(), (Numbers{10, 11}));
+  p.ack_segments(0, {{1, 4}});
+  EXPECT_EQ(p.leave(), Numbers{0});
+  const Numbers leave_at[] = {{}, {12}, {}, {13}};
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    p.ack_segments(0, {{1, 5 + i}});
+    EXPECT_EQ(p.leave(), leave_at[i]) << i;
+  }
+}
+
 // --- TLP ---
 
 // RFC 8985 7.2, 7.3
@@ -323,6 +341,19 @@ TEST(TcpRecovery, AProbeThatMendsALossIsALoss) {
   EXPECT_LT(p.info().cwnd, 10'000u);
 }
 
+TEST(TcpRecovery, AProbeThatMendsALossHalvesTheWindowThatMetIt) {
+  Flight p;
+  p.fill(10);
+  p.wait_for_output();
+  EXPECT_EQ(p.leave(), Numbers{9});
+  p.wait(kRtt);
+  p.ack_segments(10);
+  p.fill(1);
+  p.wait(kRtt);
+  p.ack_segments(11);
+  EXPECT_EQ(p.info().ssthresh, 5'000u) << "not half of the one segment that is out when it is known";
+}
+
 TEST(TcpRecovery, AProbeThatArrivesTwiceIsNone) {
   Flight p;
   p.fill(3);
@@ -360,6 +391,37 @@ TEST(TcpRecovery, ATimeOutKeepsWhatIsSelectivelyAcknowledged) {
   for (std::uint32_t n : again) EXPECT_LT(n, 8u);
   p.ack_segments(10);
   EXPECT_EQ(p.info().send_queue, 0u);
+}
+
+// RFC 5681 4.3: a window of data is reduced for once.
+TEST(TcpRecovery, ATimeOutWithinFastRecoveryReducesNothingMore) {
+  Flight p;
+  p.fill(10);
+  p.wait(kRtt);
+  p.ack_segments(0, {{1, 10}});
+  EXPECT_EQ(p.leave(), Numbers{0});
+  EXPECT_EQ(p.info().ssthresh, 5'000u);
+  p.wait_for_output();
+  EXPECT_EQ(p.info().timeouts, 1u);
+  EXPECT_EQ(p.info().ssthresh, 5'000u);
+  EXPECT_EQ(p.info().cwnd, kMss);
+}
+
+// RFC 3465 2.3's reason is none with SACK.
+TEST(TcpRecovery, SlowStartAfterATimeOutGrowsByAllThatAnAckTellsOf) {
+  Flight p;
+  p.fill(10);
+  p.wait_for_output();
+  p.take();  // the probe
+  p.wait_for_output();
+  EXPECT_EQ(p.info().timeouts, 1u);
+  EXPECT_EQ(p.leave(), Numbers{0});
+  p.wait(kRtt);
+  p.ack_segments(1);
+  EXPECT_EQ(p.leave(), (Numbers{1, 2}));
+  p.wait(kRtt);
+  p.ack_segments(3);
+  EXPECT_EQ(p.info().cwnd, 4 * kMss);
 }
 
 // RFC 2018 8

@@ -35,8 +35,9 @@ struct Config {
   std::string congestion = "cubic";  // of new connections; a name that the registry lacks means its first
 
   Duration initial_rto = Duration::seconds(1);  // RFC 6298 2.1
-  // RFC 6298 2.4 says 1 s "SHOULD"; 200 ms is what Linux and the BSDs have used for two decades, with delayed ACKs of
-  // at most 40 ms on our side: a spurious timeout costs one segment, a second of silence costs a request its deadline.
+  // By how much the time-out is longer than the smoothed round trip, at least. RFC 6298 2.4 says 1 s "SHOULD", of the
+  // whole; 200 ms is what Linux and the BSDs have used for two decades, with delayed ACKs of at most 40 ms on our side:
+  // a spurious timeout costs one segment, a second of silence costs a request its deadline.
   Duration min_rto = Duration::milliseconds(200);
   Duration max_rto = Duration::seconds(120);
   Duration delayed_ack = Duration::milliseconds(40);  // RFC 1122 4.2.3.2: at most 500 ms

@@ -142,6 +142,14 @@ void Connection::establish(Instant now) {
 
 Moment Connection::moment(Instant now) const { return {now, send_mss(), pipe(), rtt_.srtt()}; }
 
+// RFC 5681 3.1's FlightSize, as the window that met the congestion: what the ACK that tells of it has taken from the
+// flight was a part of it, and what left beyond the window was not.
+Moment Connection::moment_of_loss(Instant now) const {
+  Moment at = moment(now);
+  at.in_flight = std::min(std::max(at.in_flight, usage_.peak()), congestion_.cwnd());
+  return at;
+}
+
 ControllerIndex Connection::controller_index() const {
   if (birth_.congestion != kDefaultController) return birth_.congestion;
   return config_->controllers.find(config_->congestion).value_or(0);

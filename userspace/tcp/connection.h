@@ -193,6 +193,7 @@ class Connection {
   std::uint32_t send_mss() const;
   std::uint32_t timestamp(Instant now) const;
   Moment moment(Instant now) const;
+  Moment moment_of_loss(Instant now) const;
   ControllerIndex controller_index() const;
   std::unique_ptr<Controller> first_controller() const;
 
@@ -242,6 +243,7 @@ class Connection {
   wire::TcpFlags ecn_flags_of_syn();
   void note_ecn_mark(const Segment& seg);
   bool in_recovery() const;
+  bool in_fast_recovery() const;
   void heed_ecn_echo(const Segment& seg, bool was_in_recovery, Instant now);
   void mark_text(OutSegment& out);
   void fill_earlier_ack(OutSegment& out, Instant now);
@@ -263,6 +265,7 @@ class Connection {
 
   // connection_recovery.cc
   std::uint32_t pipe() const;
+  bool fits_window(std::uint32_t out, std::uint32_t text) const;
   std::uint32_t most_segments() const;
   void begin_tracking(Instant now);
   void go_back();

@@ -43,13 +43,17 @@ bool Connection::in_recovery() const {
   return recovery_ ? recovery_->phase != Recovery::Phase::open : loss_.in_recovery();
 }
 
+bool Connection::in_fast_recovery() const {
+  return recovery_ ? recovery_->phase == Recovery::Phase::recovery : loss_.in_recovery();
+}
+
 // RFC 3168 6.1.2: once for each window of data, and not for one that a loss has reduced. The ACK has been taken.
 void Connection::heed_ecn_echo(const Segment& seg, bool was_in_recovery, Instant now) {
   if (!was_in_recovery && in_recovery()) ecn_.on_reduced(snd_.max);
   if (ecn_.echoed) {
     ++ecn_.echoes;
     if (seg.ack.after(ecn_.reacted) && !in_recovery()) {
-      congestion_.on_ecn(moment(now));
+      congestion_.on_ecn(moment_of_loss(now));
       if (recovery_) recovery_->undo.stop();  // what could be taken back now is this reduction, which was none of loss
       ecn_.on_reduced(snd_.max);
     }

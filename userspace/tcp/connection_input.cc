@@ -232,6 +232,7 @@ AckEvent Connection::ack_event(std::uint32_t text, Instant now) {
   AckEvent ack;
   ack.now = now;
   ack.acked = text;
+  ack.selective = recovery_ != nullptr;
   ack.ece = ecn_.echoed ? text : 0;
   ack.mss = send_mss();
   ack.peak_in_flight = usage_.peak();
@@ -277,10 +278,8 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
 void Connection::on_duplicate_ack(Instant now) {
   std::uint32_t mss = send_mss();
   if (loss_.on_duplicate_ack(snd_.una, mss) != LossDetector::DuplicateAck::lost) return;
-  // RFC 5681 3.2, 2 and 3: fast retransmit. What limited transmit has let out beyond the window does not count.
-  Moment at = moment(now);
-  at.in_flight = std::min(at.in_flight, congestion_.cwnd());
-  congestion_.on_loss(at);
+  // RFC 5681 3.2, 2 and 3: fast retransmit.
+  congestion_.on_loss(moment_of_loss(now));
   loss_.enter(snd_.max, congestion_.ssthresh(), mss);
   retransmit_first_ = true;
   timers_.clear(TimerKind::retransmit);

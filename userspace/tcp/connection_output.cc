@@ -117,7 +117,7 @@ Connection::Plan Connection::plan_text() const {
     if (recovery_->out.size() >= most_segments()) return {};
     std::uint32_t out = pipe();
     bool told = recovery_->frto_budget > 0;  // RFC 5682 3.1, step 2
-    if (out > 0 && out + text > send_window() && !told) return {};
+    if (out > 0 && !fits_window(out, text) && !told) return {};
   } else {
     std::uint32_t window = send_window() + loss_.allowance(mss);
     if (flight > 0 && flight + text > window) return {};

@@ -35,6 +35,13 @@ struct Connection::AckScan {
 
 std::uint32_t Connection::pipe() const { return recovery_ ? recovery_->out.pipe() : snd_.in_flight(); }
 
+// Beside `out` bytes in flight. Proportional rate reduction counts in bytes what leaves in segments: a part of one that
+// is due lets it go whole, and its count of what has left makes up for it.
+bool Connection::fits_window(std::uint32_t out, std::uint32_t text) const {
+  bool reducing = recovery_->phase == Phase::recovery && !congestion_.governs_recovery();
+  return reducing ? out < send_window() : out + text <= send_window();
+}
+
 // What is kept of the segments in flight stays within a fraction of their text, unless all of them are short: then
 // their number is limited.
 std::uint32_t Connection::most_segments() const {
@@ -90,7 +97,7 @@ Connection::Plan Connection::plan_recovery(bool& blocked) const {
     bool head = lost == r.out.first();
     std::uint32_t pipe = r.out.pipe();
     bool fits_theirs = head || !r.out[lost].end.after(snd_.una + snd_.wnd.bytes());
-    bool fits_ours = pipe == 0 || (head && r.head_due) || pipe + again.text <= send_window();
+    bool fits_ours = pipe == 0 || (head && r.head_due) || fits_window(pipe, again.text);
     if (fits_theirs && fits_ours) return again;
     blocked = true;
     return {};
@@ -258,7 +265,7 @@ void Connection::on_tracked_ack(const Segment& seg, Instant now) {
   if (r.probe.on_ack(snd_.una, scan.dsack && scan.dsack_end == r.probe.end(), plain)) {
     // RFC 8985 7.4.2: one loss, mended already.
     r.undo.stop();
-    congestion_.on_loss(moment(now));
+    congestion_.on_loss(moment_of_loss(now));
     finish_reduction(now);
   }
 
@@ -324,10 +331,7 @@ void Connection::on_reorder_timer(Instant now) {
 // `flight`: RFC 9937's RecoverFS.
 void Connection::enter_recovery(std::uint32_t flight, Instant now) {
   Recovery& r = *recovery_;
-  // RFC 5681 3.2, 2. What left beyond the window does not count.
-  Moment at = moment(now);
-  at.in_flight = std::min(snd_.in_flight(), congestion_.cwnd());
-  congestion_.on_loss(at);
+  congestion_.on_loss(moment_of_loss(now));  // RFC 5681 3.2, 2
   r.phase = Phase::recovery;
   r.point = snd_.nxt;
   r.frto = Frto::off;

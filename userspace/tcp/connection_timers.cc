@@ -104,9 +104,8 @@ void Connection::on_retransmit_timer(Instant now) {
   if (snd_.in_flight() > 0) {
     ++timeouts_;
     if (is_synchronized(state_)) {
-      Moment at = moment(now);
-      if (recovery_) at.in_flight = std::min(snd_.in_flight(), congestion_.cwnd());
-      congestion_.on_timeout(at, retries_ > 0);
+      // One reduction for a window of data: fast recovery has made it.
+      congestion_.on_timeout(moment_of_loss(now), retries_ > 0 || in_fast_recovery());
       ecn_.on_reduced(snd_.max);
       loss_.on_timeout(snd_.max);
     } else {

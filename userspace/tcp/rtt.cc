@@ -26,7 +26,11 @@ void RttEstimator::on_sample(Duration r, const Config& config) {
     srtt_ = (7 * srtt_ + r) / 8;
     min_rtt_ = std::min(min_rtt_, r);
   }
-  rto_ = std::clamp(srtt_ + std::max(kGranularity, 4 * rttvar_), config.min_rto, config.max_rto);
+  // RFC 6298 2.4's least is of the part beyond the mean, as in Linux: on a path whose round trips hardly vary, 4 *
+  // RTTVAR goes to nothing, and a time-out of less than two round trips would be over before a retransmission's loss is
+  // told.
+  Duration rto = std::min(srtt_ + std::max({kGranularity, 4 * rttvar_, config.min_rto}), config.max_rto);
+  rto_ = Duration::microseconds(rto.count_us());
   shift_ = 0;
 }
 

@@ -30,6 +30,7 @@ struct RateSample {
 struct AckEvent {
   Instant now;
   std::uint32_t acked = 0;  // of text, that this ACK was the first to report as received
+  bool selective = false;   // SACK: none of `acked` has arrived long before, behind a gap
   std::uint32_t mss = 0;
   // The most that was in flight at once in this round trip and the last. A window that was not used says nothing about
   // the path, and does not grow (RFC 7661 4.3).
@@ -46,11 +47,21 @@ struct AckEvent {
   bool in_recovery = false;  // the loss detector is mending a loss, or has a sign of one
 };
 
+// By how much slow start may grow for one ACK: with what it acknowledges, up to the L = 8 segments that RFC 9406 4.2
+// has for a sender without pacing (RFC 5681 3.1 says one; RFC 3465 2.2 had two in an age of smaller bursts), so that a
+// lost or delayed ACK does not cost growth. RFC 3465 2.3: one segment after a time-out, when an ACK may cover what the
+// peer had kept from before, which is not so where SACK has told of that.
+inline constexpr std::uint32_t kSlowStartBurst = 8;
+constexpr std::uint32_t slow_start_growth(const AckEvent& ack, bool after_timeout) {
+  std::uint32_t segments = after_timeout && !ack.selective ? 1 : kSlowStartBurst;
+  return ack.acked < segments * ack.mss ? ack.acked : segments * ack.mss;
+}
+
 // What the events besides an ACK tell.
 struct Moment {
   Instant now;
   std::uint32_t mss = 0;
-  std::uint32_t in_flight = 0;  // bytes, before anything is marked lost
+  std::uint32_t in_flight = 0;  // bytes; of a congestion event, in the window that met it, and no more than the window
   Duration srtt;                // zero: not yet measured
 };
 

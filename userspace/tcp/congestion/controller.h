@@ -47,7 +47,7 @@ class Controller {
   virtual void on_ecn(const Moment& at) { on_loss(at); }
   // All of a loss episode is mended.
   virtual void on_recovered(const Moment& at) = 0;
-  // The retransmission timer expired; `again`: for a segment for which it had before.
+  // The retransmission timer expired; `again`: within a loss episode for which the window has been reduced.
   virtual void on_timeout(const Moment& at, bool again) = 0;
   // Sending begins after nothing has been sent for longer than the RTO (RFC 5681 4.1).
   virtual void on_idle(const Moment& at) = 0;

@@ -39,9 +39,7 @@ void Cubic::on_ack(const AckEvent& ack) {
 void Cubic::slow_start(const AckEvent& ack) {
   // RFC 9406 4.3: only the first, whose threshold nothing is known of.
   bool first = ssthresh_ == kNoThreshold;
-  // RFC 3465 2.3: after a time-out an ACK may cover what the peer had kept from before.
-  std::uint32_t growth =
-      first ? hystart_.on_ack(ack) : std::min(ack.acked, after_timeout_ ? ack.mss : HyStart::kBurst * ack.mss);
+  std::uint32_t growth = first ? hystart_.on_ack(ack) : slow_start_growth(ack, after_timeout_);
   if (cwnd_ < 2 * ack.peak_in_flight) cwnd_ = std::min(cwnd_ + growth, std::min(ssthresh_, kMostWindow));
   if (first && hystart_.phase() == HyStart::Phase::done) ssthresh_ = cwnd_;
 }
@@ -120,10 +118,8 @@ void Cubic::on_recovered(const Moment& at) {
 
 // RFC 9438 4.8
 void Cubic::on_timeout(const Moment& at, bool again) {
-  if (!again) {
-    reduce(at, 1);
-    plateau_at_start_ = true;
-  }
+  if (!again) reduce(at, 1);
+  plateau_at_start_ = true;
   cwnd_ = at.mss;
   epoch_running_ = false;
   after_timeout_ = true;

@@ -19,8 +19,7 @@ std::uint32_t HyStart::on_ack(const AckEvent& ack) {
     current_round_min_rtt_ = std::min(current_round_min_rtt_, rtt);
     if (samples_ < kRttSamples) ++samples_;
   }
-  // RFC 9406 4.2: min(N, L * SMSS).
-  std::uint32_t growth = std::min(ack.acked, kBurst * ack.mss);
+  std::uint32_t growth = slow_start_growth(ack, false);
   if (phase_ == Phase::conservative) {
     growth /= kCssGrowthDivisor;
     // The growth of the round trip was a passing one: back to slow start.

@@ -18,7 +18,6 @@ class HyStart {
   static constexpr std::uint32_t kRttSamples = 8;
   static constexpr std::uint32_t kCssGrowthDivisor = 4;
   static constexpr std::uint32_t kCssRounds = 5;
-  static constexpr std::uint32_t kBurst = 8;  // L, which is safe without pacing
 
   enum class Phase : std::uint8_t { slow_start, conservative, done };
   Phase phase() const { return phase_; }

@@ -22,9 +22,7 @@ void NewReno::on_ack(const AckEvent& ack) {
   if (ack.in_recovery) return;
   if (cwnd_ < ssthresh_) {
     if (cwnd_ >= 2 * ack.peak_in_flight) return;
-    // RFC 3465 2.2, 2.3: L = 2, and 1 after a time-out, when ACKs may cover what the peer had kept from before.
-    std::uint32_t most = after_timeout_ ? ack.mss : 2 * ack.mss;
-    cwnd_ = std::min(cwnd_ + std::min(ack.acked, most), kMostWindow);
+    cwnd_ = std::min({cwnd_ + slow_start_growth(ack, after_timeout_), ssthresh_, kMostWindow});
     return;
   }
   after_timeout_ = false;
