@@ -60,6 +60,8 @@ constexpr std::pair<const char*, Option> kOptions[] = {
     {"SO_RCVBUF", Option::receive_buffer},
     {"SO_SNDBUF", Option::send_buffer},
     {"TCP_SYNCNT", Option::syn_retries},
+    {"TCP_FASTOPEN", Option::fast_open},
+    {"TCP_FASTOPEN_CONNECT", Option::fast_open_connect},
     {"SO_ACCEPTCONN", Option::accepting},
     {"TCP_MAXSEG", Option::segment_size},
     {"FIONREAD", Option::readable_bytes},
@@ -138,6 +140,7 @@ std::int64_t field(const tcp::Info& i, const std::string& name) {
       {"receive_scale", i.receive_scale},
       {"timestamps", i.timestamps ? 1 : 0},
       {"window_scaling", i.window_scaling ? 1 : 0},
+      {"syn_data", i.syn_data ? 1 : 0},
   };
   for (auto [known, value] : kFields) {
     if (name == known) return value;
@@ -147,6 +150,15 @@ std::int64_t field(const tcp::Info& i, const std::string& name) {
 
 std::int64_t counter(const harness::Host& host, const std::string& name) {
   if (name == "connections") return static_cast<std::int64_t>(host.connections());
+  const stack::FastOpenCounts f = host.fast_open_counts();
+  for (auto [known, value] : {std::pair<const char*, std::uint64_t>{"fast_open_active", f.active},
+                              {"fast_open_active_failed", f.active_failed},
+                              {"fast_open_passive", f.passive},
+                              {"fast_open_passive_failed", f.passive_failed},
+                              {"fast_open_cookies_given", f.cookies_given},
+                              {"fast_open_overflows", f.overflows}}) {
+    if (name == known) return static_cast<std::int64_t>(value);
+  }
   constexpr std::pair<const char*, weir_reason> kCounters[] = {
 #define WEIR_X(id, verdict, name, text) {name, WEIR_R_##id},
       WEIR_REASONS(WEIR_X)

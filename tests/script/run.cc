@@ -126,6 +126,10 @@ class Runner {
       throw Failed("a packet left for nobody: " + decoded->packet.to_string());
     }
     relate(*decoded, bytes, *flow, expected);
+    // A cookie goes by addresses, which all flows share.
+    for (const Option& o : decoded->packet.options) {
+      if (o.kind == Option::Kind::fast_open && !o.bytes.empty()) cookie_ = o.bytes;
+    }
     if (decoded->wrong_text) throw Failed("its text is not what was written: " + decoded->packet.to_string());
     return decoded->packet;
   }
@@ -153,6 +157,7 @@ class Runner {
     flow.host = host_address(family_);
     flow.peer = peer_address(family_);
     flow.peer_isn = peer_isn_;
+    flow.cookie = cookie_;
     return flow;
   }
   // The n-th connect() is flow n.
@@ -195,6 +200,7 @@ class Runner {
   Instant clock_ = options_.start;  // of the event before
   std::map<unsigned, Flow> flows_;
   unsigned connects_ = 0;
+  std::vector<std::byte> cookie_;  // the last that the host gave
   std::deque<std::string> trace_;
 };
 

@@ -3,6 +3,7 @@ weir_gtest(weir_stack_test LABEL unit
     stack_congestion_test.cc
     stack_cookies_test.cc
     stack_demux_test.cc
+    stack_fast_open_test.cc
     stack_hostile_test.cc
     stack_icmp_test.cc
     stack_mutation_test.cc

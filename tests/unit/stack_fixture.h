@@ -84,6 +84,7 @@ struct Out {
   std::uint32_t ack = 0;
   std::uint16_t window = 0;
   wire::TcpOptions options;
+  std::vector<std::byte> cookie{};  // what options.fast_open is, if any
   std::size_t text = 0;
   std::uint16_t ip_id = 0;
   wire::Ecn ecn = wire::Ecn::not_ect;
@@ -229,6 +230,10 @@ class StackFixture : public testing::Test {
     out.ack = tcp->ack();
     out.window = tcp->window().raw();
     out.options = tcp->options();
+    if (out.options.fast_open) {
+      out.cookie.assign(out.options.fast_open->begin(), out.options.fast_open->end());
+      out.options.fast_open.reset();
+    }
     out.text = tcp->text().size();
     out.ecn = ip->ecn();
     return out;

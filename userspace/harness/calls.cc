@@ -74,6 +74,7 @@ Result<void, std::error_code> Host::listen(int descriptor, int backlog) {
       socket->listeners.push_back(*made);
       h.stack.set_listener_options(*made, socket->options.tcp);
       h.stack.set_congestion_control(*made, socket->options.congestion);
+      h.stack.set_fast_open(*made, socket->options.fast_open);
       continue;
     }
     for (auto id : socket->listeners) h.stack.close_listener(id, h.now);
@@ -101,6 +102,7 @@ Result<int, std::error_code> Host::accept(int descriptor) {
     socket.phase = Phase::connected;
     socket.connection = *h.stack.accept(id);
     socket.options.tcp = h.stack.options(socket.connection);
+    socket.options.fast_open = 0;
     return *made;
   }
   return fail(std::errc::resource_unavailable_try_again);
@@ -123,6 +125,7 @@ Result<void, std::error_code> Host::connect(int descriptor, const Endpoint& remo
   }
   std::error_code outcome = h.begin_connection(descriptor, *socket, remote);
   h.flush();
+  if (!outcome) return {};
   return Err(outcome);
 }
 
@@ -214,6 +217,9 @@ Result<void, std::error_code> Host::set_option(int descriptor, Option option, st
       h.stack.set_options(socket->connection, socket->options.tcp, h.now);
       h.flush();
     }
+  }
+  if (option == Option::fast_open) {
+    for (auto id : socket->listeners) h.stack.set_fast_open(id, socket->options.fast_open);
   }
   if (option == Option::reuse_address && socket->bound) {
     if (Binding* binding = h.ports.find(socket->local.port, descriptor)) binding->reuse = socket->options.reuse_address;

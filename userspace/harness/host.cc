@@ -103,6 +103,8 @@ std::size_t Host::sockets() const { return impl_->sockets.size() - impl_->free.s
 
 std::size_t Host::connections() const { return impl_->stack.connections(); }
 
+stack::FastOpenCounts Host::fast_open_counts() const { return impl_->stack.fast_open_counts(); }
+
 std::uint64_t Host::count(weir_reason reason) const { return impl_->counters[static_cast<std::size_t>(reason)]; }
 
 const HostOptions& Host::options() const { return impl_->options; }

@@ -42,6 +42,7 @@
 #include "weir/common/reasons.h"
 #include "weir/harness/options.h"
 #include "weir/harness/packet_queue.h"
+#include "weir/stack/stack.h"
 #include "weir/tcp/config.h"
 #include "weir/tcp/info.h"
 #include "weir/wire/checksum.h"
@@ -131,12 +132,13 @@ class Host {
   Result<int, std::error_code> accept(int descriptor);
 
   // Begins a connection; a socket that is not bound gets an address and an ephemeral port. Of a call that could begin
-  // it the result is operation_in_progress (EINPROGRESS), never success: kWritable and error() tell the outcome.
-  // Called again: connection_already_in_progress (EALREADY) while it lasts; already_connected (EISCONN) after it has
-  // succeeded, whatever came later; where it has failed, the reason, once, and then the call begins a new attempt.
-  // invalid_argument: listening; address_in_use: that 4-tuple is taken; address_not_available: the peer is no unicast
-  // address of another host, the port is 0, or no ephemeral port or address of ours fits;
-  // address_family_not_supported: not the socket's; not_enough_memory: max_connections.
+  // it the result is operation_in_progress (EINPROGRESS): kWritable and error() tell the outcome. It is success only
+  // with Option::fast_open_connect and where the peer's cookie is known: then the SYN leaves with what is written
+  // first, and read() or write() tell why it came to nothing. Called again: connection_already_in_progress (EALREADY)
+  // while it lasts; already_connected (EISCONN) after it has succeeded, whatever came later; where it has failed, the
+  // reason, once, and then the call begins a new attempt. invalid_argument: listening; address_in_use: that 4-tuple is
+  // taken; address_not_available: the peer is no unicast address of another host, the port is 0, or no ephemeral port
+  // or address of ours fits; address_family_not_supported: not the socket's; not_enough_memory: max_connections.
   // Reasons of a failure: connection_refused, timed_out, host_unreachable, network_unreachable.
   Result<void, std::error_code> connect(int descriptor, const Endpoint& remote);
 
@@ -196,6 +198,8 @@ class Host {
   std::size_t sockets() const;
   // Connections in the stack, those included that are closed and not yet at their end, and TIME-WAIT.
   std::size_t connections() const;
+  // What TCP Fast Open has come to.
+  stack::FastOpenCounts fast_open_counts() const;
   // Packets, by what became of them; each that was received is counted once. Of weir/common/reasons.h.
   std::uint64_t count(weir_reason reason) const;
   const HostOptions& options() const;

@@ -59,6 +59,7 @@ OptionKind kind(Option option) {
     case Option::ecn:
     case Option::syn_retries:
     case Option::ipv6_only:
+    case Option::fast_open_connect:
       return OptionKind::at_birth;
     case Option::accepting:
     case Option::segment_size:
@@ -66,6 +67,7 @@ OptionKind kind(Option option) {
     case Option::unacknowledged:
       return OptionKind::read_only;
     case Option::reuse_address:
+    case Option::fast_open:
       return OptionKind::socket;
     default:
       return OptionKind::tcp;
@@ -92,6 +94,10 @@ bool store(SocketOptions& o, Option option, std::int64_t value) {
       return store_bool(o.reuse_address, value);
     case Option::ipv6_only:
       return store_bool(o.ipv6_only, value);
+    case Option::fast_open:
+      return store_number(o.fast_open, value, 0);
+    case Option::fast_open_connect:
+      return store_bool(o.fast_open_connect, value);
     case Option::linger:
       if (value < -1 || value > kMostMs / 1'000) return false;
       o.tcp.linger.reset();
@@ -138,6 +144,10 @@ std::int64_t load(const SocketOptions& o, Option option) {
       return o.reuse_address ? 1 : 0;
     case Option::ipv6_only:
       return o.ipv6_only ? 1 : 0;
+    case Option::fast_open:
+      return o.fast_open;
+    case Option::fast_open_connect:
+      return o.fast_open_connect ? 1 : 0;
     case Option::linger:
       return o.tcp.linger ? o.tcp.linger->count_ms() / 1'000 : -1;
     case Option::receive_buffer:

@@ -33,6 +33,12 @@ enum class Option : std::uint8_t {
   sack,                // RFC 2018 may be used. At birth
   ecn,                 // RFC 3168: 0 off, 1 where the peer asks for it, 2 asked for. At birth
   syn_retries,         // TCP_SYNCNT: retransmissions of a SYN before connect() times out, 1 to 255. At birth
+  // TCP_FASTOPEN: of a listener, before or after listen(): how many connections may be accepted before their handshake
+  // is over, because their SYN had a cookie of this host's (RFC 7413). 0, the default: none, and no cookies are given
+  fast_open,
+  // TCP_FASTOPEN_CONNECT: 1 has connect() succeed at once where the peer's cookie is known, and its SYN leave with the
+  // first write()'s text; where it is not known, the SYN asks for it. Default 0. At birth
+  fast_open_connect,
   // Read only; set_option() fails with no_protocol_option.
   accepting,       // SO_ACCEPTCONN: the socket listens
   segment_size,    // TCP_MAXSEG: bytes of text that a segment of ours may carry now; 0 where not connected
@@ -65,6 +71,8 @@ struct SocketOptions {
   std::string congestion;
   bool reuse_address = false;
   bool ipv6_only = false;
+  std::uint32_t fast_open = 0;
+  bool fast_open_connect = false;
 };
 
 // `tcp`: of tcp::Options, which a connection may be told while it lives.

@@ -150,9 +150,10 @@ std::error_code Host::Impl::begin_connection(int descriptor, Socket& socket, con
     source = *first;
   }
   const tcp::Config* config = config_of(socket);
+  auto opening = socket.options.fast_open_connect ? stack::Opening::fast : stack::Opening::handshake;
   std::optional<stack::Errc> why;
   auto attempt = [&](std::uint16_t port) {
-    auto made = stack.connect({source, port}, remote, now, config);
+    auto made = stack.connect({source, port}, remote, now, config, opening);
     if (!made) {
       why = made.error();
       return false;
@@ -194,6 +195,8 @@ std::error_code Host::Impl::begin_connection(int descriptor, Socket& socket, con
   socket.error_told = socket.shut_read = socket.shut_write = false;
   stack.set_options(socket.connection, socket.options.tcp, now);
   stack.set_congestion_control(socket.connection, socket.options.congestion, now);
+  look(socket);
+  if (socket.phase == Socket::Phase::connected) return {};  // Fast Open: the SYN waits for text
   return std::make_error_code(std::errc::operation_in_progress);
 }
 

@@ -88,6 +88,7 @@ Listener* ListenerTable::open(const Endpoint& local, std::uint32_t backlog) {
   listener.open = true;
   listener.cookies_until = {};
   listener.options.reset();
+  listener.fast_open = {};
   table_.insert(hash(local.port), listener.index);
   return &listener;
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "weir/stack/fast_open_queue.h"
 #include "weir/stack/flow_key.h"
 #include "weir/stack/index_table.h"
 #include "weir/stack/link_list.h"
@@ -51,11 +52,12 @@ struct Slot : Timer, HopWaiter, EventSource, Link<TransmitTag>, Link<OwnerTag> {
   Owner owner = Owner::none;
   bool in_table = false;                // found by its 4-tuple
   bool counted = false;                 // among flows() of its port
+  bool fast_open = false;               // among those that `listener`'s Fast Open queue counts
   std::uint32_t memory = 0;             // of its buffers, as counted
   std::uint8_t reported = 0;            // readiness bits that poll_event() has, and that still hold
   std::uint8_t pending = 0;             // those that it has not yet handed out
   tcp::Errc failure = tcp::Errc::none;  // what the stack found out and TCP could not know
-  Listener* listener = nullptr;         // while pending or accepted
+  Listener* listener = nullptr;         // while pending, accepted or `fast_open`
 
   // Where it sends. A passive connection has its peer's MAC from the SYN.
   std::optional<MacAddress> syn_mac;
@@ -133,6 +135,8 @@ struct Listener : EventSource {
   std::optional<tcp::Options> options;  // of its connections; else Config's
   LinkList<Slot, OwnerTag> pending;
   LinkList<Slot, OwnerTag> queue;
+  FastOpenQueue fast_open;
+  LinkList<Slot, OwnerTag> early;  // of those that it counts, who have been accepted
 
   ListenerId id() const { return {index, generation}; }
   bool full() const { return pending_count + queued_count >= backlog; }

@@ -70,7 +70,9 @@ void Stack::Impl::settle(Slot& slot, Instant now) {
   tcp::Connection& tcp = *slot.tcp;
   count_memory(slot);
   tcp::State state = tcp.state();
-  if (slot.owner == Owner::pending && state >= tcp::State::established) promote(slot);
+  if (slot.fast_open && state != tcp::State::syn_received) leave_fast_open(slot, now);
+  if (slot.owner == Owner::pending && (state >= tcp::State::established || tcp.is_early())) promote(slot);
+  note_fast_open(slot, now);
   if (slot.owner == Owner::user) note_readiness(slot);
 
   if (tcp.finished()) {
@@ -101,7 +103,7 @@ void Stack::Impl::settle(Slot& slot, Instant now) {
   }
 }
 
-// The handshake is complete: from the listener's SYN-RECEIVED to its accept queue.
+// The handshake is complete, or Fast Open does not wait for it: from the listener's SYN-RECEIVED to its accept queue.
 void Stack::Impl::promote(Slot& slot) {
   Listener& listener = *slot.listener;
   static_cast<Link<OwnerTag>&>(slot).unlink();
@@ -130,8 +132,12 @@ void Stack::Impl::hand_to_stack(Slot& slot, Instant now) {
   if (slot.owner == Owner::pending) --slot.listener->pending_count;
   if (slot.owner == Owner::accepted) --slot.listener->queued_count;
   slot.owner = Owner::stack;
-  slot.listener = nullptr;
   static_cast<Link<OwnerTag>&>(slot).unlink();
+  if (slot.fast_open) {
+    slot.listener->early.push_back(slot);
+  } else {
+    slot.listener = nullptr;
+  }
   static_cast<Link<EventTag>&>(slot).unlink();
   settle(slot, now);
 }

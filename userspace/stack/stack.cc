@@ -31,6 +31,8 @@ Stack::Impl::Impl(const Config& c, const Secrets& secrets, std::uint64_t seed, C
       counters(counters_in),
       numbers(secrets.isn_key, secrets.timestamp_key),
       cookies(secrets.cookie_key),
+      fast_open_cookies(secrets.cookie_key),
+      fast_open_cache(c.max_fast_open_peers, c.hash_key),
       random_state(seed),
       next_hops({c.max_next_hops, c.next_hop_queue, c.next_hop_timeout, c.hash_key}),
       reassembly({c.reassembly_bytes, c.reassembly_bytes_per_source, c.hash_key}),
@@ -191,6 +193,7 @@ weir_reason Stack::Impl::on_new_connection(Listener& listener, const FlowKey& ke
   if (packet.iss_after) born.iss = tcp::later_of(born.iss, *packet.iss_after);
   slot->tcp.emplace(tcp::Connection::passive_open(*listener.tcp, born, segment, now));
   if (listener.options) slot->tcp->set_options(*listener.options, now);
+  answer_fast_open(listener, *slot, segment, now);
   settle(*slot, now);
   return WEIR_R_TAKEN_TCP;
 }

@@ -62,6 +62,9 @@ struct Config {
   std::uint64_t max_buffer_memory = std::uint64_t{1} << 30;
   std::uint32_t max_replies = 256;  // connectionless RSTs and SYN-ACKs waiting to leave; beyond it LOST_REPLY_LIMIT
   SynCookies syn_cookies = SynCookies::on_overflow;
+  // Pairs of addresses whose TCP Fast Open cookies are remembered, some hundred bytes each, the least recently used
+  // giving way; 0: Opening::fast is as ::handshake.
+  std::uint32_t max_fast_open_peers = 4'096;
   std::uint32_t reassembly_bytes = 1024 * 1024;  // of fragments, in all
   std::uint32_t reassembly_bytes_per_source = 128 * 1024;
   tcp::Config tcp;
@@ -71,7 +74,7 @@ struct Config {
 struct Secrets {
   std::array<std::uint8_t, 16> isn_key{};
   std::array<std::uint8_t, 16> timestamp_key{};
-  std::array<std::uint8_t, 16> cookie_key{};
+  std::array<std::uint8_t, 16> cookie_key{};  // of SYN cookies and Fast Open's
 };
 
 // Frames by reason, indexed by weir_reason; the memory is the caller's (the runtime hands in a mapped BPF array).
@@ -140,6 +143,26 @@ struct ListenerSummary {
   std::uint32_t queued = 0;   // accepted by TCP, not yet by the user
   std::uint32_t pending = 0;  // in SYN-RECEIVED
   std::uint32_t backlog = 0;
+  std::uint32_t fast_open = 0;          // the limit of its queue; 0: off
+  std::uint32_t fast_open_pending = 0;  // in SYN-RECEIVED, and open to their users
+};
+
+// What TCP Fast Open (RFC 7413) has come to since the stack began.
+struct FastOpenCounts {
+  std::uint64_t active = 0;          // our SYN's text was taken
+  std::uint64_t active_failed = 0;   // it was not, or no answer came in time
+  std::uint64_t passive = 0;         // SYNs that came with a good cookie
+  std::uint64_t passive_failed = 0;  // and with one that is not, or no longer, ours
+  std::uint64_t cookies_given = 0;   // asked for
+  std::uint64_t overflows = 0;       // a good cookie, and the listener's Fast Open queue was full
+};
+
+// How connect() begins.
+enum class Opening : std::uint8_t {
+  handshake,
+  // TCP Fast Open, as TCP_FASTOPEN_CONNECT has it: where the peer's cookie is known, the connection is kConnected at
+  // once and its SYN leaves with the first write's text; where it is not, the SYN asks for it.
+  fast,
 };
 
 class Stack {
@@ -192,7 +215,7 @@ class Stack {
 
   // The caller chose (and reserved) the local port. Completion: kConnected or kFailed.
   Result<ConnectionId, Errc> connect(const Endpoint& local, const Endpoint& remote, Instant now,
-                                     const tcp::Config* tcp = nullptr);
+                                     const tcp::Config* tcp = nullptr, Opening opening = Opening::handshake);
 
   // As in tcp::Connection. A stale id reads 0, writes 0 and is otherwise ignored.
   std::size_t read(ConnectionId id, Bytes to, Instant now);
@@ -217,6 +240,10 @@ class Stack {
   bool set_listener_options(ListenerId id, const tcp::Options& options);
   tcp::Options listener_options(ListenerId id) const;
   void set_no_delay(ConnectionId id, bool on);
+  // TCP Fast Open (RFC 7413): SYNs with a cookie of ours and text are connections to accept() at once, up to `queue`
+  // whose handshake is not over; 0, as it is at first: off. It is off as well while SYN cookies are in use. Text in a
+  // SYN may arrive twice, on two connections: only for services that can bear that.
+  void set_fast_open(ListenerId id, std::uint32_t queue);
 
   // --- congestion control, by the names of tcp::Config::controllers ---
 
@@ -245,6 +272,7 @@ class Stack {
   std::size_t connections() const;
   std::vector<ConnectionSummary> list_connections(Instant now) const;
   std::vector<ListenerSummary> list_listeners() const;
+  FastOpenCounts fast_open_counts() const;
 
  private:
   struct Impl;

@@ -56,7 +56,11 @@ std::optional<ConnectionId> Stack::accept(ListenerId id) {
   if (slot == nullptr) return std::nullopt;
   --listener->queued_count;
   slot->owner = Owner::user;
-  slot->listener = nullptr;
+  if (slot->fast_open) {
+    listener->early.push_back(*slot);
+  } else {
+    slot->listener = nullptr;
+  }
   impl_->note_readiness(*slot);
   return slot->id();
 }
@@ -71,13 +75,17 @@ void Stack::close_listener(ListenerId id, Instant now) {
       impl_->hand_to_stack(slot, now);
     }
   }
+  while (Slot* slot = listener->early.pop_front()) {
+    slot->fast_open = false;
+    slot->listener = nullptr;
+  }
   impl_->listeners.close(*listener);
 }
 
 // --- connections ---
 
 Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint& remote, Instant now,
-                                          const tcp::Config* tcp) {
+                                          const tcp::Config* tcp, Opening opening) {
   Impl& s = *impl_;
   if (!s.is_local(local.address) || local.address.family() != remote.address.family()) {
     return Err(Errc::address_unavailable);
@@ -95,6 +103,7 @@ Result<ConnectionId, Errc> Stack::connect(const Endpoint& local, const Endpoint&
   slot->path_mtu = s.path_mtu(key.remote, slot->hop, now);
   slot->tcp.emplace(
       tcp::Connection::active_open(tcp != nullptr ? *tcp : s.config.tcp, s.birth(key, slot->path_mtu, now), now));
+  if (opening == Opening::fast) s.begin_fast_open(*slot, now);
   slot->owner = Owner::user;
   ConnectionId id = slot->id();
   s.settle(*slot, now);
@@ -268,7 +277,8 @@ std::vector<ConnectionSummary> Stack::list_connections(Instant now) const {
 std::vector<ListenerSummary> Stack::list_listeners() const {
   std::vector<ListenerSummary> list;
   impl_->listeners.for_each([&](const Listener& l) {
-    list.push_back({l.id(), l.local, l.queued_count, l.pending_count, l.backlog});
+    list.push_back(
+        {l.id(), l.local, l.queued_count, l.pending_count, l.backlog, l.fast_open.limit(), l.fast_open.pending()});
   });
   return list;
 }

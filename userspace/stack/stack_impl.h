@@ -10,6 +10,8 @@
 
 #include "weir/stack/connection_table.h"
 #include "weir/stack/cookies.h"
+#include "weir/stack/fast_open_cache.h"
+#include "weir/stack/fast_open_cookies.h"
 #include "weir/stack/initial_numbers.h"
 #include "weir/stack/next_hop_cache.h"
 #include "weir/stack/reassembly.h"
@@ -57,6 +59,12 @@ struct Stack::Impl {
   weir_reason on_cookie(Listener& listener, const FlowKey& key, std::uint32_t hash, tcp::Segment segment,
                         const Packet& packet, Instant now);
   Slot* create_pending(Listener& listener, const FlowKey& key, std::uint32_t hash, const Packet& packet, Instant now);
+  // --- Fast Open (fast_open.cc) ---
+  void answer_fast_open(Listener& listener, Slot& slot, const tcp::Segment& syn, Instant now);
+  void leave_fast_open(Slot& slot, Instant now);
+  void begin_fast_open(Slot& slot, Instant now);
+  void note_fast_open(Slot& slot, Instant now);
+
   weir_reason reply_reset(const FlowKey& key, const tcp::Segment& segment, const Packet& packet, weir_reason reason);
   // A SYN for a connection in TIME-WAIT: true where it begins a new one, and the old one has left the table.
   bool leave_time_wait(Slot& slot, const tcp::Segment& segment, Packet& packet);
@@ -107,6 +115,9 @@ struct Stack::Impl {
   Counters counters;
   InitialNumbers numbers;
   Cookies cookies;
+  FastOpenCookies fast_open_cookies;
+  FastOpenCache fast_open_cache;
+  FastOpenCounts fast_open_counts;
   std::uint64_t random_state;
 
   std::vector<IpAddress> addresses;  // sorted

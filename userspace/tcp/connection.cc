@@ -124,14 +124,20 @@ void Connection::negotiate(const wire::TcpOptions& offered, Instant now) {
 }
 
 void Connection::establish(Instant now) {
+  bool early = is_early();
   enter(State::established, now);
   connected_ = true;
   retries_ = 0;
   timers_.clear(TimerKind::retransmit);
   if (syn_lost_) rtt_.on_lost_syn(*config_);
-  // RFC 6928 2: a lost SYN makes the initial window one segment.
-  congestion_.open(first_controller(), syn_lost_ ? send_mss() : initial_window(send_mss()), moment(now));
-  usage_.open(snd_.una);
+  if (early) {
+    establish_early(now);
+  } else {
+    // RFC 6928 2: a lost SYN makes the initial window one segment.
+    congestion_.open(first_controller(), syn_lost_ ? send_mss() : initial_window(send_mss()), moment(now));
+    usage_.open(snd_.una);
+  }
+  if (role_ == Role::passive) fast_open_.reset();
   last_sent_ = now;
   liveness_.heard = now;
   liveness_.on_outstanding(snd_.outstanding(), true, now);
@@ -164,6 +170,7 @@ std::unique_ptr<Controller> Connection::first_controller() const {
 
 void Connection::fail(Errc why, Instant now) {
   error_ = why;
+  if (fast_open_ && !fast_open_->cookie.empty()) note_fast_open_failure();
   enter(State::closed, now);
 }
 
@@ -216,18 +223,20 @@ std::size_t Connection::read(Bytes to, Instant now) {
   if (n == 0) return 0;
   std::uint32_t deserved = receive_tuning_.on_read(n, rtt_.srtt(), now);
   if (!pressed_) rcv_.limit = std::max(rcv_.limit, std::min(deserved, config_->most_receive_buffer));
-  if (reading_state()) {
-    // RFC 9293 3.8.6.2.2: a window that has opened is told at once where it was the brake: where it was less than a
-    // segment, or doubles. Otherwise the next ACK tells it.
-    SeqNum edge = next_edge();
-    std::uint32_t offered = rcv_.wnd().bytes();
-    auto could_offer = static_cast<std::uint32_t>(edge - rcv_.nxt);
-    if (edge != rcv_.edge && (offered < birth_.mss || could_offer / 2 >= offered)) ack_ = AckDebt::now;
-  }
+  if (reading_state()) tell_window();
   buffers_used_ = true;
   reschedule(now);
   if ((state_ == State::closed || state_ == State::time_wait) && rcv_.text.empty()) rcv_.text.release();
   return n;
+}
+
+// RFC 9293 3.8.6.2.2: a window that has opened is told at once where it was the brake: where it was less than a
+// segment, or doubles. Otherwise the next ACK tells it.
+void Connection::tell_window() {
+  SeqNum edge = next_edge();
+  std::uint32_t offered = rcv_.wnd().bytes();
+  auto could_offer = static_cast<std::uint32_t>(edge - rcv_.nxt);
+  if (edge != rcv_.edge && (offered < birth_.mss || could_offer / 2 >= offered)) ack_ = AckDebt::now;
 }
 
 // Where the window would end in a segment sent now. Under memory pressure it is what a reader at work needs, and does
@@ -345,7 +354,8 @@ std::uint8_t Connection::readiness() const {
   bool failed = state_ == State::closed && error_ != Errc::none;
   bool writing_over = state_ == State::closed || snd_.fin != Sender::Fin::none;
   std::uint8_t bits = 0;
-  if (connected_) bits |= kConnected;
+  bool opened = connected_ || is_early() || (fast_open_ && state_ == State::syn_sent && !fast_open_->cookie.empty());
+  if (opened) bits |= kConnected;
   if (failed || !rcv_.text.empty() || at_end()) bits |= kReadable;
   if (failed || writing_over || writable_bytes() > 0) bits |= kWritable;
   if (failed) bits |= kFailed;
@@ -378,7 +388,7 @@ Info Connection::info(Instant) const {
   i.rttvar = rtt_.rttvar();
   i.min_rtt = rtt_.min_rtt();
   i.rto = rtt_.rto(*config_);
-  i.cwnd = connected_ ? send_window() : 0;
+  i.cwnd = congestion_.running() ? send_window() : 0;
   i.congestion = congestion_.name();
   i.ssthresh = congestion_.ssthresh();
   i.pacing_rate = pacing_rate();
@@ -412,6 +422,7 @@ Info Connection::info(Instant) const {
   i.ecn_marks = ecn_.marks;
   i.ecn_echoes = ecn_.echoes;
   i.window_scaling = scaling_;
+  i.syn_data = syn_text_taken_;
   return i;
 }
 

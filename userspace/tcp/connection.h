@@ -18,6 +18,7 @@
 #include "weir/tcp/congestion/congestion.h"
 #include "weir/tcp/congestion/window_usage.h"
 #include "weir/tcp/ecn.h"
+#include "weir/tcp/fast_open.h"
 #include "weir/tcp/info.h"
 #include "weir/tcp/liveness.h"
 #include "weir/tcp/loss.h"
@@ -53,6 +54,21 @@ class Connection {
   // The same, where the SYN-ACK has left already: `syn` is what a cookie kept of the SYN, `birth.iss` the cookie. The
   // ACK that brought it is to follow by on_segment().
   static Connection passive_open_by_cookie(const Config& config, const Birth& birth, const Segment& syn, Instant now);
+
+  // --- Fast Open (RFC 7413), for right after the birth; false where there is no memory, and then it is as without ---
+
+  // Of an active open. Without a cookie the SYN asks for one. With one it waits for the first write and takes along
+  // what fits into `mss` (the peer's, of an earlier connection; 0: not known); meanwhile the user has a connection that
+  // is kConnected, and learns later why it could not be.
+  bool open_fast(const FastOpenCookie& cookie, std::uint16_t mss, Instant now);
+  // Of a passive open whose `syn` had a good cookie: its text can be read, and answered, from now on.
+  bool accept_fast(const Segment& syn, Instant now);
+  // Of a passive open: the SYN-ACK gives the peer this one.
+  bool give_cookie(const FastOpenCookie& cookie);
+  // The handshake is under way, and the user may read and write all the same.
+  bool is_early() const;
+  // What an active open has learnt since it was last asked; to be asked after each event.
+  std::optional<FastOpenNews> take_fast_open_news();
 
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) = delete;
@@ -188,6 +204,7 @@ class Connection {
   void reset_peer(Instant now);
   void release_memory();
   bool reading_state() const;
+  void tell_window();
   SeqNum next_edge() const;
   std::uint32_t send_limit() const;
   std::uint32_t send_mss() const;
@@ -247,6 +264,14 @@ class Connection {
   void heed_ecn_echo(const Segment& seg, bool was_in_recovery, Instant now);
   void mark_text(OutSegment& out);
   void fill_earlier_ack(OutSegment& out, Instant now);
+
+  // connection_fast_open.cc
+  bool awaits_text() const;
+  std::uint32_t fill_fast_open(OutSegment& out);
+  void note_fast_open_answer(const Segment& syn_ack, std::uint32_t text);
+  void note_fast_open_failure();
+  void resend_syn();
+  void establish_early(Instant now);
 
   // connection_path.cc
   void lower_mss(std::uint16_t mss);
@@ -316,6 +341,7 @@ class Connection {
   ReceiveTuning receive_tuning_;
   std::unique_ptr<PathSearch> path_search_;  // once a black hole has been met
   std::unique_ptr<Options> options_;         // null: Config's; of both, no_delay counts for nothing
+  std::unique_ptr<FastOpen> fast_open_;      // until the handshake is over
   Reset reset_;
   Instant last_sent_;              // text or FIN
   SeqNum small_end_;               // the end of the last segment sent that was not full
@@ -334,8 +360,9 @@ class Connection {
   std::uint8_t challenges_ = 0;          // sent since challenges_since_
   bool no_delay_;
   bool syn_lost_ = false;
-  bool scaling_ = false;  // both SYNs have a window scale
-  bool sack_ = false;     // both SYNs permit it
+  bool syn_text_taken_ = false;  // RFC 7413: the text of our SYN, or of the peer's
+  bool scaling_ = false;         // both SYNs have a window scale
+  bool sack_ = false;            // both SYNs permit it
   bool connected_ = false;
   bool user_gone_ = false;
   bool pipe_broken_ = false;       // written after shutdown

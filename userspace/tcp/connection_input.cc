@@ -67,14 +67,20 @@ weir_reason Connection::on_segment_syn_sent(const Segment& seg, Instant now) {
   snd_.wl1 = seg.seq;
   snd_.wl2 = seg.ack;
   if (!acks_syn) {
-    // Simultaneous open: our SYN goes out again, with the ACK of theirs.
+    // Simultaneous open: our SYN goes out again, with the ACK of theirs. Its text, if it had any, follows the
+    // handshake.
     enter(State::syn_received, now);
-    snd_.go_back();
-    timed_.running = false;
+    if (fast_open_) fast_open_->news = FastOpenNews{};
+    resend_syn();
     return WEIR_R_TAKEN_TCP;
   }
   measure_rtt(seg, now);
-  snd_.on_ack(seg.ack);
+  Sender::Acked acked = snd_.on_ack(seg.ack);
+  bytes_acked_ += acked.text;
+  delivered_ += acked.text;
+  note_fast_open_answer(seg, acked.text);
+  // RFC 7413 4.2.2: what the SYN had and the peer has not taken goes with the ACK.
+  snd_.go_back();
   establish(now);
   ack_ = AckDebt::now;
   // What came with the SYN is the sixth step's and on.
@@ -89,8 +95,7 @@ weir_reason Connection::on_segment_other(const Segment& seg, Instant now) {
   if (state_ == State::syn_received && seg.flags.syn() && !seg.flags.rst() && seg.seq == rcv_.irs) {
     if (!seg.flags.ack()) {
       // The SYN again: so is our answer.
-      snd_.go_back();
-      timed_.running = false;
+      resend_syn();
       return WEIR_R_TAKEN_TCP;
     }
     // The other half of a simultaneous open. The step below would refuse it for its SYN, which is old, and let an
@@ -157,7 +162,7 @@ weir_reason Connection::on_rst(const Segment& seg, Instant now) {
 
 // RFC 9293 3.10.7.4, fourth; RFC 5961 4.2
 weir_reason Connection::on_syn(Instant now) {
-  if (state_ == State::syn_received && role_ == Role::passive) {
+  if (state_ == State::syn_received && role_ == Role::passive && !is_early()) {
     // Back to LISTEN, where the peer's next SYN finds the listener.
     fail(Errc::reset, now);
     return WEIR_R_LOST_CHALLENGED;
@@ -174,12 +179,16 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
       return WEIR_R_LOST_BAD_ACK;
     }
     measure_rtt(seg, now);
-    snd_.on_ack(seg.ack);
+    // Of the SYN alone: text behind it, of Fast Open, is acknowledged below.
+    snd_.on_ack(snd_.iss + 1);
+    if (role_ == Role::active) syn_text_taken_ = seg.ack.after(snd_.una);
     snd_.wnd = snd_.scale.expand(seg.window);
     snd_.max_wnd = std::max(snd_.max_wnd, snd_.wnd);
     snd_.wl1 = seg.seq;
     snd_.wl2 = seg.ack;
     establish(now);
+    // A peer that has not had our first SYN-ACK has dropped what came behind it (RFC 9293 3.10.7.3, fourth).
+    if (syn_lost_ && seg.ack == snd_.una && snd_.in_flight() > 0) go_back();
   }
   // RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, or a challenge.
   if (seg.ack.after(snd_.max) || seg.ack.before(snd_.una - snd_.max_wnd.bytes())) {

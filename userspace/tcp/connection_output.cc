@@ -67,9 +67,13 @@ Connection::Plan Connection::plan() const {
     case State::listen:
       return {};
     case State::syn_sent:
-      return {snd_.nxt == snd_.iss ? Emission::syn : Emission::none};
+      return {snd_.nxt == snd_.iss && !awaits_text() ? Emission::syn : Emission::none};
     case State::syn_received:
-      if (snd_.nxt == snd_.iss) return {Emission::syn};
+      if (snd_.nxt == snd_.iss || (fast_open_ && fast_open_->syn_ack_owed)) return {Emission::syn};
+      if (is_early()) {
+        Plan next = plan_text();
+        if (next.what != Emission::none) return next;
+      }
       break;
     default: {
       // What an ACK with SACK blocks says is not left to a segment of text that has no room for them.
@@ -108,8 +112,10 @@ Connection::Plan Connection::plan_text() const {
   std::uint32_t unsent = snd_.unsent();
   std::uint32_t usable = snd_.window_from(snd_.nxt);
   std::uint32_t flight = snd_.in_flight();
-  bool closing = snd_.fin == Sender::Fin::queued;
-  if (unsent == 0) return usable > 0 ? Plan{Emission::text, 0, true} : Plan{};
+  if (!snd_.syn_acked && flight > 0) --flight;  // the SYN, which no window counts
+  // RFC 9293 3.10.4: a FIN waits for the handshake.
+  bool closing = snd_.fin == Sender::Fin::queued && is_synchronized(state_);
+  if (unsent == 0) return closing && usable > 0 ? Plan{Emission::text, 0, true} : Plan{};
 
   std::uint32_t text = std::min({unsent, mss, usable});
   if (text == 0) return {};
@@ -189,8 +195,9 @@ void Connection::fill(OutSegment& out, SeqNum seq, wire::TcpFlags flags, Instant
   out.header.seq = seq.raw();
   out.header.flags = flags;
   if (flags.syn()) {
-    // RFC 7323 2.2: not scaled.
-    out.header.window = WindowScale().compress(WindowSize(std::min<std::uint32_t>(rcv_.limit, 0xffff)));
+    // RFC 7323 2.2: not scaled. Of an early connection's buffer, text has been taken already.
+    std::uint32_t window = is_early() ? rcv_.wnd().bytes() : rcv_.limit;
+    out.header.window = WindowScale().compress(WindowSize(std::min<std::uint32_t>(window, 0xffff)));
   } else {
     rcv_.edge = next_edge();
     out.header.window = rcv_.scale.compress(rcv_.wnd());
@@ -244,11 +251,13 @@ void Connection::fill_syn(OutSegment& out, Instant now) {
   out.header.options.sack_permitted = offer ? config_->sack : sack_;
   if (offer ? config_->window_scale : scaling_) out.header.options.window_scale = rcv_.scale.shift();
   out.retransmission = again;
-  snd_.on_sent(snd_.iss + 1);
+  std::uint32_t text = fast_open_ && !again ? fill_fast_open(out) : 0;
+  if (fast_open_) fast_open_->syn_ack_owed = false;
+  snd_.on_sent(later_of(snd_.nxt, snd_.iss + 1 + text));
   if (again) {
     ++retransmits_;
   } else {
-    timed_ = {snd_.max, true, now};
+    timed_ = {snd_.iss + 1, true, now};
     timers_.arm(TimerKind::retransmit, now + rtt_.rto(*config_));
   }
 }

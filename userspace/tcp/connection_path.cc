@@ -27,8 +27,13 @@ void Connection::on_path_mss(std::uint16_t mss, Instant now) {
 // RFC 1191 6.4: what was too big is sent again at once, and the congestion window stays: nothing was lost to a queue.
 void Connection::lower_mss(std::uint16_t mss) {
   birth_.mss = mss;
-  if (!is_synchronized(state_) || snd_.in_flight() == 0) return;
-  go_back();
+  if (snd_.in_flight() == 0) return;
+  if (is_synchronized(state_) || is_early()) {
+    go_back();
+  } else if (state_ == State::syn_sent && snd_.nxt.after(snd_.iss + 1)) {
+    // RFC 7413 4.1.3.1: the SYN's text was too much for the path. It goes again without.
+    resend_syn();
+  }
 }
 
 // Of the retransmission timer, after `timeouts` of the segment at SND.UNA. Where that segment is a large one, its size

@@ -52,12 +52,14 @@ std::uint32_t Connection::most_segments() const {
 void Connection::begin_tracking(Instant now) {
   if (!sack_ || recovery_ || loss_.in_recovery()) return;
   recovery_.reset(new (std::nothrow) Recovery);
-  if (!recovery_ || !recovery_->restart(snd_.una)) {
+  // A SYN-ACK that is not acknowledged is not among them.
+  SeqNum from = snd_.text_begin();
+  if (!recovery_ || !recovery_->restart(from)) {
     recovery_.reset();
     return;
   }
   retransmit_first_ = false;
-  if (snd_.nxt == snd_.una) return;
+  if (snd_.nxt == from) return;
   Transmission unknown;
   recovery_->delivery.stamp(unknown, now, snd_.in_flight(), 0, delivered_, lost_bytes_);
   unknown.end = snd_.nxt;
@@ -67,10 +69,10 @@ void Connection::begin_tracking(Instant now) {
 
 // All that is in flight is to be sent again, for another reason than a loss.
 void Connection::go_back() {
-  snd_.go_back();
+  snd_.go_back_to_text();
   timed_.running = false;
   retransmit_first_ = false;
-  if (recovery_) recovery_->restart(snd_.una);
+  if (recovery_) recovery_->restart(snd_.text_begin());
 }
 
 // --- what leaves ---
@@ -434,8 +436,8 @@ void Connection::on_tracked_timeout(bool again, Instant now) {
 
 void Connection::arm_probe(Instant now) {
   Recovery& r = *recovery_;
-  bool due = r.phase == Phase::open && !r.out.empty() && r.out.sacked() == 0 && r.out.lost() == 0 &&
-             !r.probe.in_flight() && !r.probe.owed();
+  bool due = is_synchronized(state_) && r.phase == Phase::open && !r.out.empty() && r.out.sacked() == 0 &&
+             r.out.lost() == 0 && !r.probe.in_flight() && !r.probe.owed();
   if (!due) {
     r.probe.disarm();
     return;

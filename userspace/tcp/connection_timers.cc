@@ -20,6 +20,7 @@ Instant Connection::next_deadline() const {
 // not even one whose segments nobody takes from it.
 void Connection::reschedule(Instant now) {
   if (state_ == State::closed || state_ == State::time_wait) return;
+  if (awaits_text()) return;
   watch_user_timeout(now);
   if (!snd_.outstanding()) {
     timers_.clear(TimerKind::retransmit);
@@ -108,13 +109,15 @@ void Connection::on_retransmit_timer(Instant now) {
       congestion_.on_timeout(moment_of_loss(now), retries_ > 0 || in_fast_recovery());
       ecn_.on_reduced(snd_.max);
       loss_.on_timeout(snd_.max);
+      if (recovery_) {
+        on_tracked_timeout(retries_ > 0, now);
+      } else {
+        snd_.go_back();
+      }
     } else {
+      note_fast_open_failure();
       syn_lost_ = true;
-    }
-    if (recovery_) {
-      on_tracked_timeout(retries_ > 0, now);
-    } else {
-      snd_.go_back();
+      resend_syn();
     }
   }
   ++retries_;

@@ -50,6 +50,7 @@ struct Info {
   bool sack = false;
   bool reordering_seen = false;  // since text was last in flight
   bool window_scaling = false;
+  bool syn_data = false;  // RFC 7413: the opening SYN's text was taken
 };
 
 }  // namespace weir::tcp

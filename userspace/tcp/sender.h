@@ -66,6 +66,8 @@ struct Sender {
     max = later_of(max, behind);
   }
   void go_back() { nxt = una; }
+  // The same, but for a SYN that is not acknowledged.
+  void go_back_to_text() { nxt = earlier_of(nxt, text_begin()); }
 
  private:
   static std::uint32_t distance(SeqNum from, SeqNum to) {

@@ -10,7 +10,8 @@
 
 namespace weir::tcp {
 
-// A connection's congestion controller, from the end of its handshake on. Before, nothing may be in flight but the SYN.
+// A connection's congestion controller, from the end of its handshake on, or from a SYN whose text was taken (RFC
+// 7413). Before, nothing may be in flight but the SYN and its text.
 class Congestion {
  public:
   bool running() const { return controller_ != nullptr; }
