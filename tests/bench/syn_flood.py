@@ -12,7 +12,8 @@ pair, SYNs from 131,072 spoofed addresses go to the same port. The columns are w
     kernel   the same server on kernel sockets, weir detached
 
 The three take turns at each rate. CPU is how much of both CPUs was in use, by anyone; where it is all, the figures say who
-got more of it. RSS is the server's, before the first flood and after the last.
+got more of it. RSS is the server's: before the first flood, after the first, which fills the listener's queue of half-open
+connections, and after the last.
 """
 import argparse
 import json
@@ -151,11 +152,13 @@ def measure(options, progress):
             for way in WAYS if turn % 2 == 0 else WAYS[::-1]:
                 enter(server, way)
                 one(server, client, mac, 0, options)
-                rss.setdefault(way, [rss_kib(echo.pid), 0])
+                told = rss.setdefault(way, [])
+                told.append(rss_kib(echo.pid))
                 for rate in rates:
                     progress(f"round {turn + 1} of {options.rounds}: {way}, {rate:,.0f} SYN/s")
                     got[way, rate].append(one(server, client, mac, rate, options))
-                rss[way][1] = rss_kib(echo.pid)
+                    if rate != 0:
+                        told.append(rss_kib(echo.pid))
                 if way != "kernel":
                     counted[way] = reasons(server)
                 leave(server, way)
@@ -196,7 +199,7 @@ def main():
             line += f" | {kept:>11.0%} {sent:>9,.0f} {cpu:>5.0%}"
         print(line)
     for way in WAYS:
-        print(f"server's RSS, {way}: {rss[way][0]:,} KiB before, {rss[way][1]:,} KiB after")
+        print(f"server's RSS, {way}: {rss[way][0]:,} KiB before, {rss[way][1]:,} after the first flood, {rss[way][-1]:,} after the last")
     for way, by in counted.items():
         most = sorted(by.items(), key=lambda r: -r[1])[:6]
         print(f"frames, {way}: " + ", ".join(f"{name} {n:,}" for name, n in most if n))
