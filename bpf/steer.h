@@ -71,7 +71,13 @@ static __always_inline int is_own_mac(const struct weir_config* cfg, const struc
   return own[0] == p->mac[0] && own[1] == p->mac[1] && own[2] == p->mac[2];
 }
 
-static __always_inline int is_local(const union address* a) { return bpf_map_lookup_elem(&local_addrs, a) != NULL; }
+/* enum weir_local, or 0. */
+static __always_inline __u32 locality(const union address* a) {
+  __u32* local = bpf_map_lookup_elem(&local_addrs, a);
+  return local ? *local : 0;
+}
+
+static __always_inline int is_local(const union address* a) { return locality(a) != 0; }
 
 /* The entry of a port, and its index into p->steer. An index whose entry was freed or given to another port in between
  * is none. */
@@ -154,7 +160,10 @@ static __always_inline int steer_packet(struct xdp_md* ctx, const struct weir_co
   struct weir_steer* entry = find_entry(p, protocol, p->flow.dport_be);
   if (!entry) return WEIR_R_PASS_NOT_STEERED;
   if (!is_own_mac(cfg, p)) return WEIR_R_PASS_OTHER_MAC;
-  if (p->source_routed || !is_local(&p->flow.dst)) return WEIR_R_PASS_NOT_LOCAL;
+  __u32 local = locality(&p->flow.dst);
+  if (p->source_routed || !local) return WEIR_R_PASS_NOT_LOCAL;
+  /* An address may come back: until it does, the segments of an engine's connections are not the kernel's to reset. */
+  if (local == WEIR_LOCAL_LEFT && (protocol == IPPROTO_UDP || is_bare_syn(p))) return WEIR_R_PASS_NOT_LOCAL;
   if (protocol == IPPROTO_UDP) return steer_datagram(cfg, entry, queue);
 
   if (kernel_may_own(entry) &&

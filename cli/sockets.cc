@@ -55,6 +55,11 @@ std::string info_text(const Json& c) {
   out += fmt::format("bytes_acked:{} bytes_received:{} segs_out:{} segs_in:{} ", number(c, "bytes_acked"),
                      number(c, "bytes_received"), number(c, "segments_out"), number(c, "segments_in"));
   if (number(c, "delivered") > 0) out += fmt::format("delivered:{} ", number(c, "delivered"));
+  if (number(c, "busy_ms") > 0) out += fmt::format("busy:{}ms ", number(c, "busy_ms"));
+  for (const char* part : {"recv_window", "send_buffer"}) {
+    const auto limited = number(c, fmt::format("{}_limited_ms", part).c_str());
+    if (limited > 0) out += fmt::format("{}_limited:{}ms ", part, limited);
+  }
   // What went wrong is said where it did.
   for (const auto& [key, word] : {std::pair{"lost", "lost"},
                                   {"sacked", "sacked"},

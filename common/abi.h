@@ -85,7 +85,12 @@ struct weir_heartbeat {
 };
 WEIR_ASSERT_SIZE(struct weir_heartbeat, 64);
 
-/* Map `local_addrs`: HASH of struct weir_addr -> weir_u32 (1). What "any address" means. */
+/* Map `local_addrs`: HASH of struct weir_addr -> weir_u32, enum weir_local. What "any address" means. Written by attach
+ * and then by the engine. */
+enum weir_local {
+  WEIR_LOCAL = 1,
+  WEIR_LOCAL_LEFT = 2, /* taken from the interface; an engine's connections have it still, and nothing new begins there */
+};
 
 /* Map `steer_index`: HASH of struct weir_steer_key -> weir_u32, an index into `steer`. */
 struct weir_steer_key {

@@ -31,6 +31,14 @@ TEST_F(Steer, OnlyWhatIsOurs) {
   EXPECT_EQ(reason(Packet().ipv4(kOurs4, kPeer4).tcp(1, kSteeredTcp, "A")), "PASS_NOT_LOCAL");
 }
 
+TEST_F(Steer, AnAddressThatLeftKeepsItsFlowsAndGetsNoNewOnes) {
+  add_local(kOurs4, WEIR_LOCAL_LEFT);
+  EXPECT_EQ(reason(tcp4("A")), "STEER_SEGMENT");
+  EXPECT_EQ(reason(tcp4("R")), "STEER_SEGMENT");
+  EXPECT_EQ(reason(tcp4("S")), "PASS_NOT_LOCAL");
+  EXPECT_EQ(reason(udp4(kSteeredUdp)), "PASS_NOT_LOCAL");
+}
+
 TEST_F(Steer, KeyIsProtocolAndDestinationPort) {
   EXPECT_EQ(reason(tcp4("S", kSteeredUdp)), "PASS_NOT_STEERED");
   EXPECT_EQ(reason(udp4(kSteeredTcp)), "PASS_NOT_STEERED");

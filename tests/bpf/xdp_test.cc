@@ -211,11 +211,11 @@ void XdpTest::set_config(const weir_config& config) {
   ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.config), &zero, &config, BPF_ANY), 0);
 }
 
-void XdpTest::add_local(IpAddress address) {
+void XdpTest::add_local(IpAddress address, weir_local local) {
   weir_addr key{};
   std::memcpy(key.bytes, address.data(), 16);
-  const std::uint32_t one = 1;
-  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.local_addrs), &key, &one, BPF_ANY), 0);
+  const std::uint32_t value = local;
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.local_addrs), &key, &value, BPF_ANY), 0);
 }
 
 void XdpTest::set_entry(std::uint32_t index, const weir_steer& entry) {

@@ -79,7 +79,7 @@ class XdpTest : public testing::Test {
 
   void set_config(const weir_config& config);
   weir_config config() const { return config_; }
-  void add_local(IpAddress address);
+  void add_local(IpAddress address, weir_local local = WEIR_LOCAL);
   void set_entry(std::uint32_t index, const weir_steer& entry);
   weir_steer entry(std::uint32_t index) const;
   // Edits one entry: steer(kTcpEntry, [](weir_steer& e) { e.flags = ...; }).

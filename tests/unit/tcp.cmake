@@ -10,6 +10,7 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_hostile_test.cc
     tcp_loss_test.cc
     tcp_off_path_test.cc
+    tcp_info_test.cc
     tcp_memory_test.cc
     tcp_open_test.cc
     tcp_options_test.cc

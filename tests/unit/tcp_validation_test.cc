@@ -284,5 +284,27 @@ TEST(TcpValidation, EveryCombinationOfFlags) {
   }
 }
 
+// RFC 6093 3.1, 6: wherever the pointer points, every byte is read once and in its place.
+TEST(TcpValidation, NoUrgentPointerCostsAByte) {
+  Peer p;
+  p.connected();
+  std::uint32_t seq = 1;
+  for (int pointer : {0, 1, 2, 9, 10, 11, 1'000, 65'535}) {
+    std::string at = std::to_string(seq) + ":" + std::to_string(seq + 10) + "(10)";
+    p.in("PU. " + at + " ack 1 urg " + std::to_string(pointer));
+    EXPECT_EQ(p.read(), 10u) << pointer;
+    seq += 10;
+  }
+  // A pointer without the flag, a flag without text, and one that repeats.
+  p.in("P. 81:91(10) ack 1 urg 3");
+  EXPECT_EQ(p.read(), 10u);
+  p.in("U. 91:91(0) ack 1 urg 1");
+  EXPECT_EQ(p.read(), 0u);
+  p.in("PU. 81:91(10) ack 1 urg 3", WEIR_R_LOST_DUPLICATE);
+  p.in("PU. 91:101(10) ack 1 urg 3");
+  EXPECT_EQ(p.read(), 10u);
+  EXPECT_EQ(p.state(), State::established);
+}
+
 }  // namespace
 }  // namespace weir::tcp

@@ -156,7 +156,8 @@ TEST_F(RuntimeTest, FollowsAddressesLive) {
   const IpAddress added = IpAddress::v4(10, 77, 0, 11);
   auto known = [&] {
     auto all = instance.maps().local_addresses();
-    return all && std::find(all->begin(), all->end(), added) != all->end();
+    const auto at = all->find(added);
+    return at != all->end() && at->second == WEIR_LOCAL;
   };
   EXPECT_TRUE(run_until(engine, {&server}, known));
   auto c = client("10.77.0.11", kPort, 1000);
@@ -165,6 +166,42 @@ TEST_F(RuntimeTest, FollowsAddressesLive) {
   c.reset();
   pair_->server.run("ip addr del 10.77.0.11/24 dev veth0");
   EXPECT_TRUE(run_until(engine, {&server}, [&] { return !known(); }));
+}
+
+TEST_F(RuntimeTest, AConnectionOutlivesItsAddressUntilThatIsBack) {
+  attach_here();
+  steer_here(kPort);
+  Engine engine(on_veth());
+  EchoServer server(engine, kAny);
+  for (const char* address : {"10.77.0.11", "fd77::11"}) {
+    SCOPED_TRACE(address);
+    const bool v6 = std::string(address).find(':') != std::string::npos;
+    const std::string what = std::string(" ") + address + (v6 ? "/64 dev veth0 nodad" : "/24 dev veth0");
+    const IpAddress moved = *IpAddress::parse(address);
+    auto instance = instance_here();
+    auto local = [&] {
+      const auto all = instance.maps().local_addresses().value();
+      const auto at = all.find(moved);
+      return at != all.end() ? at->second : 0;
+    };
+    pair_->server.run("ip addr add" + what);
+    EXPECT_TRUE(run_until(engine, {&server}, [&] { return local() == WEIR_LOCAL; }));
+    auto c = client(address, kPort, 100'000);
+    ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+    for (int i = 0; i < 3; ++i) {
+      pair_->server.run("ip addr del" + what);
+      EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return local() == WEIR_LOCAL_LEFT; }));
+      c->extend(100'000);
+      c->step();
+      // The kernel has it again, and the engine is not asked between this and the peer's next segment.
+      pair_->server.run("ip addr add" + what);
+      c->step();
+      EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+      EXPECT_EQ(c->error(), 0);
+    }
+    pair_->server.run("ip addr del" + what);
+    EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return local() == WEIR_LOCAL_LEFT; }));
+  }
 }
 
 TEST_F(RuntimeTest, ANeighbourIsResolvedWithoutPrivilegesToo) {

@@ -200,13 +200,16 @@ TEST_F(XdpPolicy, TheFilterIsBoundedAndKeepsOrder) {
 TEST_F(XdpPolicy, LocalAddressesFollowWhatTheyAreSetTo) {
   const IpAddress a = *IpAddress::parse("10.77.0.1");
   const IpAddress b = *IpAddress::parse("2001:db8::1");
-  EXPECT_THAT(maps().local_addresses().value(), ElementsAre(a));
+  using Addresses = std::map<IpAddress, weir_u32>;
+  EXPECT_EQ(maps().local_addresses().value(), (Addresses{{a, WEIR_LOCAL}}));
   ASSERT_TRUE(maps().set_local_addresses(std::vector{a, b}).ok());
-  EXPECT_EQ(maps().local_addresses().value().size(), 2u);
+  EXPECT_EQ(maps().local_addresses().value(), (Addresses{{a, WEIR_LOCAL}, {b, WEIR_LOCAL}}));
+  ASSERT_TRUE(maps().set_local_addresses(std::vector{b}, std::vector{a}).ok());
+  EXPECT_EQ(maps().local_addresses().value(), (Addresses{{a, WEIR_LOCAL_LEFT}, {b, WEIR_LOCAL}}));
   ASSERT_TRUE(maps().set_local_addresses(std::vector{b}).ok());
-  EXPECT_THAT(maps().local_addresses().value(), ElementsAre(b));
+  EXPECT_EQ(maps().local_addresses().value(), (Addresses{{b, WEIR_LOCAL}}));
   ASSERT_TRUE(maps().set_local_addresses({}).ok());
-  EXPECT_THAT(maps().local_addresses().value(), IsEmpty());
+  EXPECT_EQ(maps().local_addresses().value(), Addresses{});
 }
 
 TEST_F(XdpPolicy, StatusShowsAnEngineAsXdpSeesIt) {

@@ -31,7 +31,10 @@
 //   send_queue, recv_queue, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh, pacing_rate, send_mss, recv_mss, send_window,
 //   recv_window, in_flight, bytes_acked, bytes_received, segments_out, segments_in, retransmits, timeouts,
 //   out_of_order, send_scale, recv_scale   numbers
-//   timestamps, window_scaling             booleans
+//   lost, sacked, delivered, dsacks, undos, ecn_marks, ecn_echoes, recv_buffer, send_buffer   numbers
+//   busy_ms, recv_window_limited_ms, send_buffer_limited_ms   numbers: milliseconds
+//   timestamps, window_scaling, sack, ecn, reordering_seen   booleans
+//   In TIME-WAIT state, addresses, recv_window, recv_scale and timestamps are all that is known; the rest is zero.
 #pragma once
 
 #include <cstdint>

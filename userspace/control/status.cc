@@ -52,7 +52,9 @@ Outcome<Status> read_status(const Instance& instance, Instant now) {
   }
   auto addresses = maps.local_addresses();
   if (!addresses) return Err(addresses.error());
-  out.addresses = std::move(addresses).value();
+  for (const auto& [address, local] : *addresses) {
+    if (local == WEIR_LOCAL) out.addresses.push_back(address);
+  }
   out.queues = read_queues(maps, now);
   auto steered = steer_list(maps);
   if (!steered) return Err(steered.error());

@@ -240,7 +240,7 @@ Attachment::News Attachment::listen_to_kernel(const std::function<std::string(co
     on_link(*changes.link, now);
   }
   if (changes.addresses || changes.overrun) {
-    read_addresses_again();
+    read_addresses_again(now);
     news.addresses = true;
   }
   for (const Neighbour& n : changes.neighbours) next_hops_.on_neighbour(n, *stack_, now);
@@ -270,10 +270,27 @@ void Attachment::on_link(const Link& link, Instant now) {
   next_hops_.set_interface({link_.ifindex, link_.vrf, stack_mtu()});
 }
 
-void Attachment::read_addresses_again() {
+void Attachment::read_addresses_again(Instant now) {
+  left_.insert(left_.end(), addresses_.begin(), addresses_.end());
   addresses_ = read_addresses(requests_, link_.ifindex);
+  write_addresses(now);
+}
+
+// A connection outlives its address, as a kernel's does. Were the address forgotten here, the kernel would have a
+// moment, when it comes back, in which it knows the address and we do not, and would reset the connection.
+void Attachment::write_addresses(Instant now) {
+  std::set<IpAddress> used;
+  if (!left_.empty()) {
+    for (const stack::ConnectionSummary& c : stack_->list_connections(now)) {
+      if (c.info.state != tcp::State::time_wait) used.insert(c.local.address);
+    }
+    for (const IpAddress& a : addresses_) used.erase(a);
+  }
+  std::sort(left_.begin(), left_.end());
+  left_.erase(std::unique(left_.begin(), left_.end()), left_.end());
+  std::erase_if(left_, [&](const IpAddress& a) { return !used.contains(a); });
   stack_->set_local_addresses(addresses_);
-  (void)instance_.maps().set_local_addresses(addresses_);
+  (void)instance_.maps().set_local_addresses(addresses_, left_);
 }
 
 bool Attachment::bypasses_firewall() const { return (xdp::load(config().flags) & WEIR_CONFIG_BYPASS_FIREWALL) != 0; }
@@ -340,6 +357,7 @@ void Attachment::mark_ports(const std::set<std::uint16_t>& ports, Instant now) {
 void Attachment::once_a_second(News& news, Instant now) {
   next_second_ = now + kSecond;
   heartbeat_.write_lag();
+  if (!left_.empty()) write_addresses(now);
   const auto counters = instance_.maps().engine_counters();
   for (std::size_t q = 0; q < queues_.size(); ++q) queues_[q]->fold_statistics(counters[q]);
   steering_->clear_kernel(diag_);

@@ -103,7 +103,8 @@ class Attachment {
   void make_stack(const tcp::Config& tcp);
   void start(Instant now);
   std::uint16_t stack_mtu() const;
-  void read_addresses_again();
+  void read_addresses_again(Instant now);
+  void write_addresses(Instant now);
   void on_link(const Link& link, Instant now);
   bool bypasses_firewall() const;
   bool judge_firewall();
@@ -127,6 +128,7 @@ class Attachment {
   Link link_;
   std::uint64_t pins_inode_ = 0;  // of the pinned config map; another one means another attachment
   std::vector<IpAddress> addresses_;
+  std::vector<IpAddress> left_;  // no longer the interface's, but connections have them still; they may come back
   Heartbeat heartbeat_;
   Queues queues_;
   std::unique_ptr<stack::Stack> stack_;

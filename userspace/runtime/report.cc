@@ -51,6 +51,11 @@ json describe(const stack::ConnectionSummary& c) {
           {"ecn_echoes", i.ecn_echoes},
           {"sack", i.sack},
           {"reordering_seen", i.reordering_seen},
+          {"recv_buffer", i.receive_buffer},
+          {"send_buffer", i.send_buffer},
+          {"busy_ms", i.busy_time.count_ms()},
+          {"recv_window_limited_ms", i.receive_window_limited.count_ms()},
+          {"send_buffer_limited_ms", i.send_buffer_limited.count_ms()},
           {"timestamps", i.timestamps},
           {"window_scaling", i.window_scaling}};
 }

@@ -381,8 +381,12 @@ std::size_t Connection::buffer_memory() const {
          (rcv_.gaps.holds_memory() ? sizeof(Assembler::Slots) : 0);
 }
 
-Info Connection::info(Instant) const {
+Info Connection::info(Instant now) const {
   Info i;
+  BusyTime::Times times = busy_time_.times(now);
+  i.busy_time = times.busy;
+  i.receive_window_limited = times.receive_window;
+  i.send_buffer_limited = times.send_buffer;
   i.state = state_;
   i.srtt = rtt_.srtt();
   i.rttvar = rtt_.rttvar();

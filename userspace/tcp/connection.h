@@ -14,6 +14,7 @@
 #include "weir/base/bytes.h"
 #include "weir/base/time.h"
 #include "weir/common/reasons.h"
+#include "weir/tcp/busy_time.h"
 #include "weir/tcp/config.h"
 #include "weir/tcp/congestion/congestion.h"
 #include "weir/tcp/congestion/window_usage.h"
@@ -286,6 +287,7 @@ class Connection {
   void start_keepalive(Instant now);
   void on_keepalive_timer(Instant now);
   void watch_user_timeout(Instant now);
+  BusyTime::State what_limits() const;
   void on_user_timeout(Instant now);
 
   // connection_recovery.cc
@@ -343,8 +345,9 @@ class Connection {
   std::unique_ptr<Options> options_;         // null: Config's; of both, no_delay counts for nothing
   std::unique_ptr<FastOpen> fast_open_;      // until the handshake is over
   Reset reset_;
-  Instant last_sent_;              // text or FIN
-  SeqNum small_end_;               // the end of the last segment sent that was not full
+  Instant last_sent_;  // text or FIN
+  SeqNum small_end_;   // the end of the last segment sent that was not full
+  BusyTime busy_time_;
   std::uint16_t peer_mss_;         // as its SYN said
   std::uint16_t receive_mss_ = 0;  // the longest text seen
 

@@ -74,6 +74,15 @@ void Connection::watch_user_timeout(Instant now) {
   }
 }
 
+BusyTime::State Connection::what_limits() const {
+  if (!is_synchronized(state_) || !snd_.outstanding()) return BusyTime::State::idle;
+  std::uint32_t unsent = snd_.unsent();
+  if (unsent == 0)
+    return writable_bytes() == 0 && !snd_.text.empty() ? BusyTime::State::send_buffer : BusyTime::State::busy;
+  bool shut = snd_.window_from(snd_.nxt) < std::min(unsent, send_mss());
+  return shut ? BusyTime::State::receive_window : BusyTime::State::busy;
+}
+
 // RFC 9293 3.10.8
 void Connection::on_user_timeout(Instant now) {
   Instant due = liveness_.waiting_since == Instant::never() ? liveness_.waiting_since

@@ -22,6 +22,7 @@ void Connection::reschedule(Instant now) {
   if (state_ == State::closed || state_ == State::time_wait) return;
   if (awaits_text()) return;
   watch_user_timeout(now);
+  busy_time_.enter(what_limits(), now);
   if (!snd_.outstanding()) {
     timers_.clear(TimerKind::retransmit);
     timers_.clear(TimerKind::persist);

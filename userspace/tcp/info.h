@@ -43,9 +43,12 @@ struct Info {
   std::uint32_t out_of_order = 0;  // segments
   std::uint8_t send_scale = 0;
   std::uint8_t receive_scale = 0;
-  std::uint32_t ecn_marks = 0;   // segments that came with CE
-  std::uint32_t ecn_echoes = 0;  // ACKs that came with ECE
-  bool ecn = false;              // both sides use it
+  Duration busy_time;               // while something was unacknowledged or unsent
+  Duration receive_window_limited;  // of that, while the peer's window held the next segment back
+  Duration send_buffer_limited;     // of that, while a full send buffer was all on its way
+  std::uint32_t ecn_marks = 0;      // segments that came with CE
+  std::uint32_t ecn_echoes = 0;     // ACKs that came with ECE
+  bool ecn = false;                 // both sides use it
   bool timestamps = false;
   bool sack = false;
   bool reordering_seen = false;  // since text was last in flight

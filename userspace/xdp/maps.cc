@@ -186,37 +186,46 @@ std::span<weir_engine_counters, WEIR_MAX_QUEUES> Maps::engine_counters() const {
       static_cast<weir_engine_counters*>(s_->engine_counters.memory), WEIR_MAX_QUEUES);
 }
 
-Outcome<std::vector<IpAddress>> Maps::local_addresses() const {
+Outcome<std::map<IpAddress, weir_u32>> Maps::local_addresses() const {
   const int fd = s_->fd(MapId::local_addrs);
-  std::vector<IpAddress> out;
+  std::map<IpAddress, weir_u32> out;
+  std::size_t seen = 0;
   weir_addr key{};
   weir_addr next{};
   for (const void* previous = nullptr; bpf_map_get_next_key(fd, previous, &next) == 0; previous = &key) {
     key = next;
-    out.push_back(IpAddress::v6(reinterpret_cast<const std::byte*>(key.bytes)));
+    weir_u32 local = 0;
+    if (bpf_map_lookup_elem(fd, &key, &local) == 0)
+      out.insert_or_assign(IpAddress::v6(reinterpret_cast<const std::byte*>(key.bytes)), local);
     // A key deleted under us restarts the walk: the map's capacity bounds it.
-    if (out.size() > WEIR_MAX_LOCAL_ADDRS) break;
+    if (++seen > WEIR_MAX_LOCAL_ADDRS) break;
   }
   if (errno != ENOENT && errno != 0 && out.empty()) return Err(system_error(errno, "reading the local addresses"));
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
 }
 
-Outcome<void> Maps::set_local_addresses(std::span<const IpAddress> addresses) const {
+Outcome<void> Maps::set_local_addresses(std::span<const IpAddress> addresses, std::span<const IpAddress> left) const {
   const int fd = s_->fd(MapId::local_addrs);
   auto present = local_addresses();
   if (!present) return Err(present.error());
-  const weir_u32 one = 1;
-  for (const IpAddress& a : addresses) {
+  auto put = [&](const IpAddress& a, weir_u32 local) -> Outcome<void> {
     const weir_addr key = to_map(a);
-    if (bpf_map_update_elem(fd, &key, &one, BPF_ANY) != 0)
-      return Err(system_error(
-          errno, "adding local address " + a.to_string(),
-          errno == E2BIG ? "an interface may have " + std::to_string(WEIR_MAX_LOCAL_ADDRS) + " of them" : ""));
+    if (bpf_map_update_elem(fd, &key, &local, BPF_ANY) == 0) return {};
+    return Err(system_error(
+        errno, "adding local address " + a.to_string(),
+        errno == E2BIG ? "an interface may have " + std::to_string(WEIR_MAX_LOCAL_ADDRS) + " of them" : ""));
+  };
+  for (const IpAddress& a : addresses) {
+    if (auto r = put(a, WEIR_LOCAL); !r) return r;
   }
-  for (const IpAddress& a : *present) {
-    if (std::find(addresses.begin(), addresses.end(), a) != addresses.end()) continue;
+  for (const IpAddress& a : left) {
+    if (auto r = put(a, WEIR_LOCAL_LEFT); !r) return r;
+  }
+  auto among = [](std::span<const IpAddress> all, const IpAddress& a) {
+    return std::find(all.begin(), all.end(), a) != all.end();
+  };
+  for (const auto& [a, local] : *present) {
+    if (among(addresses, a) || among(left, a)) continue;
     const weir_addr key = to_map(a);
     if (bpf_map_delete_elem(fd, &key) != 0 && errno != ENOENT)
       return Err(system_error(errno, "removing local address " + a.to_string()));

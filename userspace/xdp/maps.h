@@ -14,6 +14,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -86,9 +87,10 @@ class Maps {
   std::span<weir_steer, WEIR_MAX_STEER> steer() const;
   std::span<weir_engine_counters, WEIR_MAX_QUEUES> engine_counters() const;
 
-  Outcome<std::vector<IpAddress>> local_addresses() const;
+  Outcome<std::map<IpAddress, weir_u32>> local_addresses() const;  // each with its enum weir_local
   // Makes the map hold exactly these; additions come before removals.
-  Outcome<void> set_local_addresses(std::span<const IpAddress> addresses) const;
+  // `left`: no longer the interface's, but an engine's connections have them still (WEIR_LOCAL_LEFT).
+  Outcome<void> set_local_addresses(std::span<const IpAddress> addresses, std::span<const IpAddress> left = {}) const;
 
   // `port` in host order. Nothing where the port is not steered.
   std::optional<std::uint32_t> find_steer(std::uint8_t protocol, std::uint16_t port) const;
