@@ -133,8 +133,11 @@ xdp::Outcome<void> Attachment::open_queues(Queues& handed_over, std::uint32_t fr
     if (!socket) return Err(socket.error());
     opened.push_back(std::make_unique<Queue>(std::move(*socket)));
   }
+  // A driver may take a zero-copy bind under generic XDP too; each frame is then copied all the same, and into a socket
+  // buffer first, while the driver has given up its own buffers.
+  const auto mode = xdp::load(config().xdp_mode) == WEIR_XDP_GENERIC ? xdp::BindMode::copy : xdp::BindMode::automatic;
   for (auto& queue : handed_over.empty() ? opened : handed_over) {
-    if (auto r = queue->open(); !r) return r;
+    if (auto r = queue->open(mode); !r) return r;
   }
   queues_ = handed_over.empty() ? std::move(opened) : std::exchange(handed_over, {});
   return {};

@@ -5,9 +5,9 @@
 
 namespace weir::runtime {
 
-xdp::Outcome<void> Queue::open() {
+xdp::Outcome<void> Queue::open(xdp::BindMode mode) {
   if (auto mapped = socket_.map_rings(); !mapped) return mapped;
-  if (auto bound = socket_.try_bind(xdp::BindMode::automatic); !bound) return bound;
+  if (auto bound = socket_.try_bind(mode); !bound) return bound;
   socket_.refill();
   return {};
 }

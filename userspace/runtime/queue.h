@@ -16,7 +16,7 @@ class Queue {
   explicit Queue(xdp::Socket socket) : socket_(std::move(socket)) {}
 
   // Maps the rings, takes the queue and fills the fill ring. One attempt; code EBUSY where another socket has it.
-  xdp::Outcome<void> open();
+  xdp::Outcome<void> open(xdp::BindMode mode);
 
   xdp::Socket& socket() { return socket_; }
   const xdp::Socket& socket() const { return socket_; }

@@ -76,7 +76,8 @@ def _die_with_parent():
 
 
 class Guest:
-    """Boots when made. `nics` are QEMU's arguments for each network device, in the order of their names: eth0, eth1."""
+    """Begins to boot when made; booted() waits. `nics` are QEMU's arguments for each network device, in the order of their
+    names: eth0, eth1."""
 
     def __init__(self, name, kernel, initrd, logs, nics=(), cpus=1, memory=768, fds=(), prefix=()):
         self.name, self.kernel = name, kernel
@@ -100,12 +101,17 @@ class Guest:
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         pass_fds=[theirs.fileno(), *fds], start_new_session=True, preexec_fn=_die_with_parent)
         theirs.close()
-        begin = time.monotonic()
+        self._started = time.monotonic()
+        self.boot_seconds = None
+
+    def booted(self):
+        """Waits until it takes commands; returns itself."""
         try:
             self._read_until(b"weir-vm ready\n", BOOT_SECONDS, None)
         except GuestFailed as e:
-            raise GuestFailed(f"{name} did not boot: {e}") from None
-        self.boot_seconds = time.monotonic() - begin
+            raise GuestFailed(f"{self.name} did not boot: {e}") from None
+        self.boot_seconds = time.monotonic() - self._started
+        return self
 
     def run(self, command, timeout=60, check=True, quiet=False):
         """A command for the guest's sh; Done(status, output), the output of both streams. `quiet`: not into the log."""

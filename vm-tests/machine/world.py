@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a test gets: guests of the kernel under test, wires between them, and the words for "no" and "not here"."""
+import os
+import pathlib
+import shutil
 import socket
+import subprocess
 import tempfile
 import threading
 
@@ -48,29 +52,66 @@ class Wire:
         for end in self.ends:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
 
-    def nic(self, end, device=""):
-        """QEMU's arguments for the device at one end (0 or 1), and the descriptor that it needs."""
+    def nic(self, end, device):
+        """A Guest's arguments for the device at one end (0 or 1)."""
         fd = self.ends[end].fileno()
         name = f"wire{self.number}{'ab'[end]}"
-        return [["-netdev", f"dgram,id={name},local.type=fd,local.str={fd}",
-                 "-device", f"virtio-net-pci,netdev={name},mac=52:54:00:00:{self.number:02x}:{end + 1:02x}{MODERN}{device}"]], [fd]
+        return {"nics": [["-netdev", f"dgram,id={name},local.type=fd,local.str={fd}",
+                          "-device", f"virtio-net-pci,netdev={name},mac={mac(self.number, end)}{device}"]], "fds": [fd]}
 
     def close(self):
         for end in self.ends:
             end.close()
 
 
-# True zero-copy needs a device whose memory goes by the DMA interface (iommu_platform), which legacy devices do not.
+class Taps:
+    """A cable for devices of several queues: two tap devices and a bridge, in a network namespace of their own."""
+
+    def __init__(self, queues):
+        if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+            raise Skip("several queues need tap devices, and /dev/net/tun may not be opened here")
+        self.queues = queues
+        # The namespace lives as long as this child, which ends with its standard input.
+        enter = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+        self.holder = subprocess.Popen([*enter, "sh", "-c", "echo ready; read -r _"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+        if self.holder.stdout.readline() != "ready\n":
+            raise Skip("several queues need a network namespace, and none may be made here: " + self.holder.stderr.read().strip())
+        spaces = [f"--net=/proc/{self.holder.pid}/ns/net"]
+        if os.geteuid():
+            spaces += [f"--user=/proc/{self.holder.pid}/ns/user", "--preserve-credentials"]
+        self.inside = ["nsenter", *spaces]
+        commands = ["link add wire type bridge", "link set wire up"]
+        for tap in ("tap0", "tap1"):
+            commands += [f"tuntap add {tap} mode tap multi_queue", f"link set {tap} master wire up"]
+        for command in commands:
+            subprocess.run([*self.inside, "ip", *command.split()], check=True, capture_output=True)
+
+    def nic(self, end, device):
+        return {"nics": [["-netdev", f"tap,id=tap,ifname=tap{end},script=no,downscript=no,vhost=off,queues={self.queues}",
+                          "-device", f"virtio-net-pci,netdev=tap,mac={mac(0, end)},mq=on,vectors={2 * self.queues + 2}{device}"]],
+                "prefix": self.inside}
+
+    def close(self):
+        self.holder.stdin.close()
+        self.holder.wait()
+        self.holder.stdout.close()
+        self.holder.stderr.close()
+
+
+# A device whose memory goes by the DMA interface, as true zero-copy wants it; and one as older hosts have it.
 MODERN = ",iommu_platform=on,disable-legacy=on"
+PLAIN = ""
 
 
-def hub(device=""):
-    """QEMU's arguments for two devices of one guest that are joined: eth0 and eth1."""
-    out = []
-    for n in (0, 1):
-        out.append(["-netdev", f"hubport,id=hub{n},hubid=0",
-                    "-device", f"virtio-net-pci,netdev=hub{n},mac=52:54:00:00:ff:{n + 1:02x}{MODERN}{device}"])
-    return out
+def mac(number, end):
+    return f"52:54:00:00:{number:02x}:{end + 1:02x}"
+
+
+def hub(device=MODERN):
+    """A Guest's arguments for two devices that are joined to each other: eth0 and eth1."""
+    return {"nics": [["-netdev", f"hubport,id=hub{n},hubid=0",
+                      "-device", f"virtio-net-pci,netdev=hub{n},mac={mac(255, n)}{device}"] for n in (0, 1)]}
 
 
 class World:
@@ -82,46 +123,45 @@ class World:
         self.options = options
         self.guests, self.wires, self.processes = [], [], []
         self.facts = {}               # what the test wants remembered beside its result
+        self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="weir-vm-"))
         self._lock = threading.Lock()
 
-    def guest(self, name="guest", kernel=None, **kw):
+    def start(self, name="guest", kernel=None, **kw):
+        """A guest that begins to boot."""
         kernel = kernel or self.kernel
         self.logs.mkdir(parents=True, exist_ok=True)
         for old in (self.logs / f"{name}.log", self.logs / f"{name}.kernel.log"):
             old.unlink(missing_ok=True)
-        with tempfile.NamedTemporaryFile(prefix="weir-vm-") as initrd:
-            self.image.write(initrd.name, kernel)
-            made = machine.Guest(name, kernel, initrd.name, self.logs, **kw)
+        initrd = self.scratch / f"{name}.initrd"
+        self.image.write(initrd, kernel)
+        made = machine.Guest(name, kernel, initrd, self.logs, **kw)
         self.guests.append(made)
         return made
+
+    def guest(self, name="guest", **kw):
+        return self.start(name, **kw).booted()
 
     def wire(self):
         self.wires.append(Wire(len(self.wires)))
         return self.wires[-1]
 
-    def pair(self, kernels=None, device="", **kw):
-        """(server, client): two guests with one wire, addresses set, eth0 up. Booted at the same time."""
-        wire = self.wire()
-        kernels = kernels or (self.kernel, self.kernel)
-        made, wrong = {}, []
+    def taps(self, queues):
+        self.wires.append(Taps(queues))
+        return self.wires[-1]
 
-        def boot(name, kernel, end):
-            try:
-                nics, fds = wire.nic(end, device)
-                made[name] = self.guest(name, kernel, nics=nics, fds=fds, **kw)
-            except Exception as e:  # pylint: disable=broad-except
-                wrong.append(e)
-        # QEMU dies with the thread that started it, so the second is started here, where the test goes on.
-        boot("server", kernels[0], 0)
-        if not wrong:
-            boot("client", kernels[1], 1)
-        if wrong:
-            raise wrong[0]
-        for name, host in (("server", 1), ("client", 2)):
-            made[name].run(f"ip addr add 10.77.0.{host}/24 dev eth0; ip addr add fd77::{host}/64 dev eth0 nodad; "
-                           "ip link set eth0 up")
-        made["client"].until("ping -c 1 -W 1 10.77.0.1 >/dev/null", "an answer of the server's kernel")
-        return made["server"], made["client"]
+    def pair(self, kernels=None, device=MODERN, wire=None, **kw):
+        """(server, client): two guests with one wire, addresses set, eth0 up. Booted at the same time."""
+        wire = wire or self.wire()
+        kernels = kernels or (self.kernel, self.kernel)
+        pair = []
+        for end, name in enumerate(("server", "client")):
+            pair.append(self.start(name, kernels[end], **wire.nic(end, device), **kw))
+        for host, one in enumerate(pair, 1):
+            one.booted().run(f"ip addr add 10.77.0.{host}/24 dev eth0; ip addr add fd77::{host}/64 dev eth0 nodad; "
+                             "ip link set eth0 up")
+        server, client = pair
+        client.until("ping -c 1 -W 1 10.77.0.1 >/dev/null", "an answer of the server's kernel")
+        return server, client
 
     def equal(self, got, wanted, what=""):
         if got != wanted:
@@ -149,4 +189,5 @@ class World:
                 wrong = wrong or f"{one.name} did not end by itself"
         for wire in self.wires:
             wire.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
         return wrong
