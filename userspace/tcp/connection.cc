@@ -80,11 +80,11 @@ void Connection::enter(State to, Instant now) {
   state_ = to;
   switch (to) {
     case State::fin_wait_2:
-      if (user_gone_) timers_.arm(TimerKind::fin_wait_2, now + config_->fin_wait_2);
+      if (user_gone_) timers_.arm(TimerKind::wait, now + config_->fin_wait_2);
       break;
     case State::time_wait:
       timers_.clear_all();
-      timers_.arm(TimerKind::time_wait, now + config_->time_wait);
+      timers_.arm(TimerKind::wait, now + config_->time_wait);
       release_memory();
       break;
     case State::closed:
@@ -306,7 +306,7 @@ void Connection::close(Instant now) {
   if (unread) {
     reset_peer(now);
   } else if (state_ == State::fin_wait_2) {
-    timers_.arm(TimerKind::fin_wait_2, now + config_->fin_wait_2);
+    timers_.arm(TimerKind::wait, now + config_->fin_wait_2);
   } else {
     shutdown_write(now);
   }

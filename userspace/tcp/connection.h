@@ -345,8 +345,8 @@ class Connection {
   std::unique_ptr<Options> options_;         // null: Config's; of both, no_delay counts for nothing
   std::unique_ptr<FastOpen> fast_open_;      // until the handshake is over
   Reset reset_;
-  Instant last_sent_;  // text or FIN
   SeqNum small_end_;   // the end of the last segment sent that was not full
+  Instant last_sent_;  // text or FIN
   BusyTime busy_time_;
   std::uint16_t peer_mss_;         // as its SYN said
   std::uint16_t receive_mss_ = 0;  // the longest text seen

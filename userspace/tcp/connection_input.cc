@@ -120,7 +120,7 @@ weir_reason Connection::on_segment_other(const Segment& seg, Instant now) {
     if (seg.flags.rst()) return WEIR_R_LOST_OUT_OF_WINDOW;
     answer_refused(seg, now);
     // Eighth, TIME-WAIT: the peer has missed our last ACK.
-    if (state_ == State::time_wait && seg.flags.fin()) { timers_.arm(TimerKind::time_wait, now + config_->time_wait); }
+    if (state_ == State::time_wait && seg.flags.fin()) { timers_.arm(TimerKind::wait, now + config_->time_wait); }
     return (seg.seq + seg.len()).at_or_before(rcv_.nxt) && !seg.text.empty() ? WEIR_R_LOST_DUPLICATE
                                                                              : WEIR_R_LOST_OUT_OF_WINDOW;
   }

@@ -63,8 +63,7 @@ void Connection::on_deadline(Instant now) {
         break;
       // RFC 9293 3.10.8 ends TIME-WAIT so. It has no time-out for FIN-WAIT-2, where a peer that never closes would keep
       // a connection for ever.
-      case TimerKind::time_wait:
-      case TimerKind::fin_wait_2:
+      case TimerKind::wait:
         enter(State::closed, now);
         break;
       case TimerKind::keepalive:

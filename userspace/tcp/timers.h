@@ -16,13 +16,12 @@ enum class TimerKind : std::uint8_t {
   pace,             // text may leave that the pacing rate held back
   persist,          // RFC 9293 3.8.6.1: something is to be sent and the window does not let it
   delayed_ack,      // RFC 9293 3.8.6.3
-  fin_wait_2,       // the peer of a connection that nobody reads keeps it half open
-  time_wait,        // RFC 9293 3.6.1: 2 MSL
+  wait,             // RFC 9293 3.6.1's 2 MSL of TIME-WAIT; in FIN-WAIT-2, a peer that keeps half open what nobody reads
   keepalive,        // RFC 1122 4.2.3.6: the peer has been silent
   user_timeout,     // RFC 9293 3.10.8: what is outstanding has been so for too long
   release_buffers,  // an idle connection gives its memory back
 };
-inline constexpr std::size_t kTimerKinds = 9;
+inline constexpr std::size_t kTimerKinds = 8;
 
 // A connection's deadlines, at most one of a kind. This is data: next() and take_expired() read the same fields.
 class Timers {
