@@ -26,13 +26,7 @@ class Draw {
     if (p.family == Family::v6) mtu = std::max<std::uint16_t>(mtu, 1'280);
     for (stack::Config* c : {&p.client, &p.server}) host(*c, mtu);
     path(p, mtu);
-    // A cookie lives for two minutes, within which text must have got through: on a bad path a handshake that finds
-    // the backlog full is begun again instead.
-    bool easy =
-        p.to_server.loss < 0.03 && p.to_client.loss < 0.03 && p.to_server.path_mtu == 0 && p.mtu_changes.empty();
-    p.server.syn_cookies = !easy       ? stack::SynCookies::never
-                           : one_in(3) ? stack::SynCookies::always
-                                       : stack::SynCookies::on_overflow;
+    p.server.syn_cookies = one_in(3) ? stack::SynCookies::always : stack::SynCookies::on_overflow;
     p.resolve_after = Duration::microseconds(between(0, 2'000));
     if (one_in(3)) p.routes_change_every = Duration::milliseconds(between(1, 500));
     p.backlog = static_cast<std::uint32_t>(between(1, 16));

@@ -8,7 +8,8 @@
 namespace weir::tcp {
 namespace {
 
-// After so many time-outs of one segment a black hole is suspected; after as many more, a narrower one.
+// After so many time-outs of one segment a black hole is suspected; after each one more, a narrower one. They are far
+// apart by then, and what waits for them gives up, or is given up.
 constexpr std::uint8_t kSuspicious = 3;
 
 }  // namespace
@@ -39,7 +40,7 @@ void Connection::lower_mss(std::uint16_t mss) {
 // Of the retransmission timer, after `timeouts` of the segment at SND.UNA. Where that segment is a large one, its size
 // may be why.
 void Connection::suspect_black_hole(std::uint8_t timeouts, Instant now) {
-  if (!config_->path_mtu_probing || !is_synchronized(state_) || timeouts % kSuspicious != 0) return;
+  if (!config_->path_mtu_probing || !is_synchronized(state_) || timeouts < kSuspicious) return;
   std::uint16_t mss = std::min(birth_.mss, peer_mss_);
   std::size_t lost = std::min<std::size_t>(snd_.text.size(), mss);
   // Down to what would cut it.
