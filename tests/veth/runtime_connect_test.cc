@@ -147,8 +147,7 @@ TEST_F(RuntimeTest, AConnectionToNobodyFailsAsTheKernelFindsOut) {
 }
 
 TEST_F(RuntimeTest, FollowsAddressesLive) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   pair_->server.run("ip addr add 10.77.0.11/24 dev veth0");
@@ -161,7 +160,7 @@ TEST_F(RuntimeTest, FollowsAddressesLive) {
   };
   EXPECT_TRUE(run_until(engine, {&server}, known));
   auto c = client("10.77.0.11", kPort, 1000);
-  EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *c));
   EXPECT_EQ(server.by_engine(), 1);
   c.reset();
   pair_->server.run("ip addr del 10.77.0.11/24 dev veth0");
@@ -169,8 +168,7 @@ TEST_F(RuntimeTest, FollowsAddressesLive) {
 }
 
 TEST_F(RuntimeTest, AConnectionOutlivesItsAddressUntilThatIsBack) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   for (const char* address : {"10.77.0.11", "fd77::11"}) {
@@ -187,7 +185,7 @@ TEST_F(RuntimeTest, AConnectionOutlivesItsAddressUntilThatIsBack) {
     pair_->server.run("ip addr add" + what);
     EXPECT_TRUE(run_until(engine, {&server}, [&] { return local() == WEIR_LOCAL; }));
     auto c = client(address, kPort, 100'000);
-    ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+    ASSERT_TRUE(echoes(engine, server, *c));
     for (int i = 0; i < 3; ++i) {
       pair_->server.run("ip addr del" + what);
       EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return local() == WEIR_LOCAL_LEFT; }));
@@ -196,7 +194,7 @@ TEST_F(RuntimeTest, AConnectionOutlivesItsAddressUntilThatIsBack) {
       // The kernel has it again, and the engine is not asked between this and the peer's next segment.
       pair_->server.run("ip addr add" + what);
       c->step();
-      EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+      EXPECT_TRUE(echoes(engine, server, *c));
       EXPECT_EQ(c->error(), 0);
     }
     pair_->server.run("ip addr del" + what);

@@ -11,6 +11,9 @@
 
 namespace weir::testing {
 
+inline constexpr std::uint16_t kPort = 8080;
+inline const Endpoint kAny{IpAddress(), kPort};
+
 // A server's namespace, in which the test runs, and a client's, joined by a veth pair.
 class RuntimeTest : public ::testing::Test {
  protected:
@@ -30,12 +33,20 @@ class RuntimeTest : public ::testing::Test {
     return std::make_unique<EchoClient>(remote, port, size, seed);
   }
 
+  // weir is attached to the server's interface, and has kPort.
+  static void steer_port() {
+    attach_here();
+    steer_here(kPort);
+  }
+  // All that the client has sent comes back.
+  static bool echoes(runtime::Engine& engine, EchoServer& server, EchoClient& client) {
+    return run_until(engine, {&server, &client}, [&] { return client.done(); });
+  }
+
   std::optional<Pair> pair_;
   std::optional<Host::Inside> inside_;
 };
 
-inline constexpr std::uint16_t kPort = 8080;
-inline const Endpoint kAny{IpAddress(), kPort};
 inline runtime::EngineOptions on_veth() {
   runtime::EngineOptions o;
   o.interface = "veth0";

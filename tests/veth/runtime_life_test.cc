@@ -20,12 +20,11 @@ namespace {
 using runtime::Engine;
 
 TEST_F(RuntimeTest, MovesToTheKernelAndBackAsWeirIsDetachedAndAttached) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   auto before = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, before.get()}, [&] { return before->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *before));
   ASSERT_EQ(server.by_engine(), 1);
 
   // detach waits for the engine, so it needs another thread; a thread has a network namespace of its own.
@@ -43,24 +42,22 @@ TEST_F(RuntimeTest, MovesToTheKernelAndBackAsWeirIsDetachedAndAttached) {
   EXPECT_NE(engine.why_detached(), "");
 
   auto during = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(engine, {&server, during.get()}, [&] { return during->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *during));
   EXPECT_EQ(server.by_kernel(), 1);
 
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   EXPECT_TRUE(run_until(engine, {&server, during.get()}, [&] { return engine.attached(); }));
   auto after = client("fd77::1", kPort, 1000);
   EXPECT_TRUE(run_until(engine, {&server, during.get(), after.get()}, [&] { return after->done(); }));
   EXPECT_EQ(server.by_engine(), 2);
   // What the kernel had taken meanwhile stays the kernel's.
   during->extend(1000);
-  EXPECT_TRUE(run_until(engine, {&server, during.get()}, [&] { return during->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *during));
   EXPECT_EQ(during->error(), 0);
 }
 
 TEST_F(RuntimeTest, ASecondEngineSaysWhoHasTheQueuesAndServesByTheKernel) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine first(on_veth());
   ASSERT_TRUE(first.attached());
   Engine second(on_veth());
@@ -69,27 +66,25 @@ TEST_F(RuntimeTest, ASecondEngineSaysWhoHasTheQueuesAndServesByTheKernel) {
       << second.why_detached();
   EchoServer server(second, kAny);
   auto c = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(second, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_TRUE(echoes(second, server, *c));
   EXPECT_EQ(server.by_kernel(), 1);
 }
 
 TEST_F(RuntimeTest, TheNextEngineTakesTheQueuesWhenTheyAreFree) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   auto first = std::make_unique<Engine>(on_veth());
   Engine second(on_veth());
   EchoServer server(second, kAny);
   first.reset();
   EXPECT_TRUE(run_until(second, {&server}, [&] { return second.attached(); }));
   auto c = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(second, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_TRUE(echoes(second, server, *c));
   EXPECT_EQ(server.by_engine(), 1);
 }
 
 TEST_F(RuntimeTest, GoesOnThroughAReplacedProgramAndAChangedChoice) {
   pair_->server.run("nft 'table ip guard { chain in { type filter hook input priority 0; policy drop; }; }'");
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   EXPECT_FALSE(engine.why_detached().empty());
@@ -101,29 +96,28 @@ TEST_F(RuntimeTest, GoesOnThroughAReplacedProgramAndAChangedChoice) {
   ASSERT_TRUE(replaced) << replaced.error().message;
   EXPECT_TRUE(run_until(engine, {&server}, [&] { return engine.why_detached().empty(); }));
   auto c = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *c));
   ASSERT_TRUE(control::attach(options));
   c->extend(100'000);
-  EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *c));
   EXPECT_EQ(c->error(), 0);
   EXPECT_EQ(server.by_engine(), 1);
   EXPECT_EQ(server.lost(), 0);
 }
 
 TEST_F(RuntimeTest, AFlowOutlivesALinkThatGoesDownAndUp) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   auto c = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *c));
   pair_->server.run("ip link set veth0 down");
   c->extend(50'000);
   engine.turn();
   c->step();
   engine.turn();
   pair_->server.run("ip link set veth0 up");
-  EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *c));
   EXPECT_EQ(c->error(), 0);
   EXPECT_EQ(server.lost(), 0);
 }
@@ -134,8 +128,7 @@ INSTANTIATE_TEST_SUITE_P(TheChild, ForkTest, ::testing::Bool(),
                          [](const auto& child) { return child.param ? "DestroysItsCopy" : "DoesNothing"; });
 
 TEST_P(ForkTest, AForkedChildNeitherHoldsTheQueuesNorTheListener) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   // One pipe says that the child runs, the other, by its end, that it may go.
   int running[2];
   int release[2];
@@ -157,7 +150,7 @@ TEST_P(ForkTest, AForkedChildNeitherHoldsTheQueuesNorTheListener) {
     ::close(release[0]);
     // The parent goes on with the child alive ...
     auto c = client("10.77.0.1", kPort, 1000);
-    EXPECT_TRUE(run_until(*engine, {&server, c.get()}, [&] { return c->done(); }));
+    EXPECT_TRUE(echoes(*engine, server, *c));
     EXPECT_EQ(server.by_engine(), 1);
     ASSERT_EQ(::read(running[0], &byte, 1), 1);
   }
@@ -167,7 +160,7 @@ TEST_P(ForkTest, AForkedChildNeitherHoldsTheQueuesNorTheListener) {
     EchoServer server(engine, kAny);
     EXPECT_TRUE(run_until(engine, {&server}, [&] { return engine.attached(); }));
     auto c = client("10.77.0.1", kPort, 1000);
-    EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+    EXPECT_TRUE(echoes(engine, server, *c));
     EXPECT_EQ(server.by_engine(), 1);
   }
   ::close(running[0]);
@@ -179,24 +172,21 @@ TEST_P(ForkTest, AForkedChildNeitherHoldsTheQueuesNorTheListener) {
 }
 
 TEST_F(RuntimeTest, NoticesThatWeirWasDetachedAndAttachedBehindItsBack) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   auto c = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *c));
   ASSERT_TRUE(xdp::unpin_all(instance_here().directory()));
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   EXPECT_TRUE(run_until(engine, {&server}, [&] { return server.lost() == 1 && engine.attached(); }));
   auto again = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(engine, {&server, again.get()}, [&] { return again->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *again));
   EXPECT_EQ(server.by_engine(), 2);
 }
 
 TEST_F(RuntimeTest, ClearsWhatADeadPredecessorLeft) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   auto instance = instance_here();
   weir_steer& entry = instance.maps().steer()[instance.maps().find_steer(IPPROTO_TCP, kPort).value()];
   const pid_t dead = ::fork();
@@ -224,8 +214,7 @@ TEST_F(RuntimeTest, ClearsWhatADeadPredecessorLeft) {
 }
 
 TEST_F(RuntimeTest, DiscardsSynsThatWereQueuedWhileItSlept) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   ASSERT_EQ(engine.why_detached(), "");
@@ -244,19 +233,18 @@ TEST_F(RuntimeTest, DiscardsSynsThatWereQueuedWhileItSlept) {
   }
   ASSERT_EQ(server.by_kernel(), 1);
   EXPECT_EQ(xdp::load(lost), 0u);
-  EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *c));
   EXPECT_EQ(c->error(), 0);
   EXPECT_EQ(xdp::load(lost), 1u);
   EXPECT_EQ(server.by_engine(), 0);
 }
 
 TEST_F(RuntimeTest, AClosedAcceptorDrains) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   auto kept = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, kept.get()}, [&] { return kept->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *kept));
   ASSERT_EQ(server.by_engine(), 1);
   auto instance = instance_here();
   const std::uint32_t index = instance.maps().find_steer(IPPROTO_TCP, kPort).value();
@@ -272,12 +260,11 @@ TEST_F(RuntimeTest, AClosedAcceptorDrains) {
 }
 
 TEST_F(RuntimeTest, SteerDelNowResetsTheFlowsOfThePort) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   auto c = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *c));
   auto instance = instance_here();
   {
     auto lock = control::Lock::acquire();
@@ -293,12 +280,11 @@ TEST_F(RuntimeTest, SteerDelNowResetsTheFlowsOfThePort) {
 }
 
 TEST_F(RuntimeTest, AnInterfaceThatGoesTakesItsFlowsAndNothingElse) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   auto c = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *c));
   pair_->client.run("ip link del veth0");
   EXPECT_TRUE(run_until(engine, {&server}, [&] { return !engine.attached() && server.lost() == 1; }));
   EchoClient local("127.0.0.1", kPort, 1000);

@@ -22,8 +22,7 @@ namespace {
 using runtime::Engine;
 
 TEST_F(RuntimeTest, EchoesAMegabyteOverBothFamilies) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   ASSERT_TRUE(engine.attached()) << engine.why_detached();
   EchoServer server(engine, kAny);
@@ -38,8 +37,7 @@ TEST_F(RuntimeTest, EchoesAMegabyteOverBothFamilies) {
 }
 
 TEST_F(RuntimeTest, ServesThisHostByTheKernelSocket) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   // Over loopback, and to the steered interface's own address.
@@ -59,7 +57,7 @@ TEST_F(RuntimeTest, LeavesConnectionsThatTheKernelHadBeforeThePortWasSteered) {
   EchoServer server(engine, kAny);
   EXPECT_NE(engine.why_detached().find("steered"), std::string::npos) << engine.why_detached();
   auto old = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, old.get()}, [&] { return old->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *old));
   EXPECT_EQ(server.by_kernel(), 1);
 
   steer_here(kPort);
@@ -89,26 +87,25 @@ TEST_F(RuntimeTest, StaysOnKernelSocketsWhereTheHostHasAFirewall) {
   pair_->server.run(
       "nft 'table inet guard { chain in { type filter hook input priority 0; policy accept; ct state invalid drop; }; "
       "}'");
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   EXPECT_TRUE(engine.attached());
   EXPECT_NE(engine.why_detached().find("chain inet guard in"), std::string::npos) << engine.why_detached();
   auto kept = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(engine, {&server, kept.get()}, [&] { return kept->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *kept));
   EXPECT_EQ(server.by_kernel(), 1);
 
   // The rules go, live; and come again.
   pair_->server.run("nft flush ruleset");
   EXPECT_TRUE(run_until(engine, {&server, kept.get()}, [&] { return engine.why_detached().empty(); }));
   auto fast = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(engine, {&server, fast.get()}, [&] { return fast->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *fast));
   EXPECT_EQ(server.by_engine(), 1);
   pair_->server.run("nft 'table ip6 guard { chain in { type filter hook input priority 0; policy drop; }; }'");
   EXPECT_TRUE(run_until(engine, {&server}, [&] { return !engine.why_detached().empty(); }));
   auto again = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(engine, {&server, again.get()}, [&] { return again->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *again));
   EXPECT_EQ(server.by_kernel(), 2);
 }
 
@@ -121,17 +118,16 @@ TEST_F(RuntimeTest, ServesBesideAFirewallThatTheOperatorBypasses) {
   EchoServer server(engine, kAny);
   EXPECT_EQ(engine.why_detached(), "");
   auto c = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  EXPECT_TRUE(echoes(engine, server, *c));
   EXPECT_EQ(server.by_engine(), 1);
 }
 
 TEST_F(RuntimeTest, AnswersOnItsOwnSocket) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   auto c = client("10.77.0.1", kPort, 1000);
-  ASSERT_TRUE(run_until(engine, {&server, c.get()}, [&] { return c->done(); }));
+  ASSERT_TRUE(echoes(engine, server, *c));
   auto instance = instance_here();
   const std::string path = control::engine_socket_path(instance.config().netns_cookie, instance.config().ifindex);
   auto ask = [&](const std::string& request) {
@@ -159,13 +155,12 @@ TEST_F(RuntimeTest, AnswersOnItsOwnSocket) {
 
 TEST_F(RuntimeTest, LeavesThePortToTheKernelWhereAnotherProgramHasItOnAnotherAddress) {
   pair_->server.run("ip addr add 10.77.0.11/24 dev veth0");
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer ours(engine, {IpAddress::v4(10, 77, 0, 1), kPort});
   // Alone on the port, a listener of one address is the engine's.
   auto alone = client("10.77.0.1", kPort, 1000);
-  EXPECT_TRUE(run_until(engine, {&ours, alone.get()}, [&] { return alone->done(); }));
+  EXPECT_TRUE(echoes(engine, ours, *alone));
   EXPECT_EQ(ours.by_engine(), 1);
   {
     runtime::EngineOptions nowhere;
@@ -181,8 +176,7 @@ TEST_F(RuntimeTest, LeavesThePortToTheKernelWhereAnotherProgramHasItOnAnotherAdd
 }
 
 TEST_F(RuntimeTest, AListenerOfOneFamilyRefusesTheOther) {
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   runtime::ListenOptions only_v6;
   only_v6.ipv6_only = true;
@@ -200,8 +194,7 @@ TEST_F(RuntimeTest, ServesEveryQueue) {
       host->run("ethtool -L veth0 rx 2 tx 2");
     } catch (const std::exception& e) { GTEST_SKIP() << "this machine's veth has one queue: " << e.what(); }
   }
-  attach_here();
-  steer_here(kPort);
+  steer_port();
   Engine engine(on_veth());
   EchoServer server(engine, kAny);
   auto instance = instance_here();

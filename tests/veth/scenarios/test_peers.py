@@ -181,7 +181,8 @@ class Peers(unittest.TestCase):
             lab.wait_until(lambda: mine()["segments_out"] >= before["segments_out"] + ZERO_WINDOW_PROBES, "the probes",
                            60 + 2 ** ZERO_WINDOW_PROBES)
             self.assertEqual(mine()["bytes_acked"], before["bytes_acked"])
-            self.assertEqual(mine()["state"], "ESTAB")
+            # After a minute without progress the server closes, behind all that it has written.
+            self.assertIn(mine()["state"], ("ESTAB", "FIN-WAIT-1"))
             self.assertEqual(drain(sock, size), story.pattern(size))
 
     def test_a_peer_that_closes_its_side_first_gets_the_whole_answer(self):
