@@ -165,7 +165,8 @@ class Commands(unittest.TestCase):
         self.assertIn("weir has been detached", child.stderr.read())
 
     def test_what_is_left_of_a_namespace_that_is_gone_is_shown_and_removed(self):
-        self.server.run("ip", "link", "set", "veth0", "name", "stale0")
+        self.server.run("ip", "link", "set", "veth0", "down")  # older kernels rename only what is down
+        self.server.run("ip", "link", "set", "veth0", "name", "stale0", "up")
         self.server.weir("attach", "stale0")
         self.server.run("ip", "link", "del", "stale0")
         told = [s for s in self.json("status")["stale"] if s["netns_cookie"] == self.cookie]

@@ -283,7 +283,9 @@ TEST_F(XdpAttach, WhatADeletedInterfaceLeftIsStaleAndRemovable) {
 
 TEST_F(XdpAttach, ARenamedInterfaceKeepsItsInstance) {
   attach();
-  run(std::string("ip link set ") + kServerDevice + " name renamed");
+  // Older kernels rename only what is down.
+  run(std::string("ip link set ") + kServerDevice + " down");
+  run(std::string("ip link set ") + kServerDevice + " name renamed up");
   EXPECT_TRUE(control::Instance::open("renamed").ok());
   EXPECT_TRUE(control::detach({.interface = "renamed"}).ok());
 }
@@ -329,7 +331,8 @@ TEST_F(XdpAttach, AProgramThatIsNotKeptUndoesItself) {
 TEST_F(XdpAttach, TheSameNameInTwoNamespacesDoesNotMeet) {
   attach();
   in_client([&] {
-    run(std::string("ip link set ") + kClientDevice + " name " + kServerDevice);
+    run(std::string("ip link set ") + kClientDevice + " down");
+    run(std::string("ip link set ") + kClientDevice + " name " + kServerDevice + " up");
     const auto none = control::Instance::open(kServerDevice);
     ASSERT_FALSE(none.ok());
     EXPECT_EQ(none.error().code, ENOENT);

@@ -30,6 +30,9 @@ struct Mapping {
   std::size_t length = 0;
 };
 
+// What a call of the kernel sends at most in copy mode.
+constexpr std::uint32_t kBudgetOfACall = 32;
+
 bool is_power_of_two(std::uint32_t n) { return n != 0 && (n & (n - 1)) == 0; }
 
 std::string label(std::uint32_t ifindex, std::uint32_t queue) {
@@ -318,8 +321,10 @@ std::uint32_t Socket::tx_room() { return s_->tx.free(s_->rings.tx); }
 KickResult Socket::kick_tx() {
   State& s = *s_;
   if (!s.tx.needs_wakeup()) return KickResult::done;
-  // A call sends up to 32 frames, or the one that it was refused, so this bounds the calls to what a full ring takes.
+  // A call sends up to 32 frames (kBudgetOfACall), or the one that it was refused, so this bounds the calls to what a
+  // full ring takes.
   std::uint32_t left = s.tx.pending();
+  std::uint32_t unseen = 0;  // calls in a row whose budget was spent and whose frames are not seen to be gone
   for (std::uint32_t call = 0; left != 0 && call <= s.rings.tx; ++call) {
     const int code = sendto(s.fd.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0 ? 0 : errno;
     const std::uint32_t before = left;
@@ -338,9 +343,14 @@ KickResult Socket::kick_tx() {
         ++s.tx_failed;
         break;
       case EAGAIN:
-        // The call's budget is spent, or, where nothing moved, the driver, the completion ring or the socket's send
-        // memory has no room.
-        if (!moved) return KickResult::again;
+        // The call's budget is spent, or the driver, the completion ring or the socket's send memory has no room. Where
+        // nothing moved it may still be the budget: kernels before 6.18 publish what they took only when they have
+        // taken all that they saw at first, so as many calls are made as that would need.
+        if (moved) {
+          unseen = 0;
+        } else if (++unseen > left / kBudgetOfACall) {
+          return KickResult::again;
+        }
         break;
       case ENETDOWN:
         return KickResult::link_down;

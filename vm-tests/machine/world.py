@@ -21,11 +21,12 @@ class Skip(Exception):
 
 class Case:
     """A test: a function of a World. `guests`: how many machines it boots at once. `limit`: seconds, of an idle machine's
-    time twice over. `since`: the oldest kernel that can show it. `short`: part of the repository's test command."""
+    time twice over. `since`: the oldest kernel that can show it. `short`: part of the repository's test command. `matrix`: run where no
+    test is named."""
 
-    def __init__(self, name, function, guests, limit, since, short, why):
+    def __init__(self, name, function, guests, limit, since, short, matrix, why):
         self.name, self.function, self.guests, self.limit = name, function, guests, limit
-        self.since, self.short, self.why = since, short, why
+        self.since, self.short, self.matrix, self.why = since, short, matrix, why
 
     @property
     def about(self):
@@ -35,9 +36,9 @@ class Case:
 CASES = []
 
 
-def case(name, guests=1, limit=180, since=(0, 0), short=False, why=""):
+def case(name, guests=1, limit=180, since=(0, 0), short=False, matrix=True, why=""):
     def register(function):
-        CASES.append(Case(name, function, guests, limit, since, short, why))
+        CASES.append(Case(name, function, guests, limit, since, short, matrix, why))
         return function
     return register
 
