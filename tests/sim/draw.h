@@ -32,6 +32,7 @@ class Draw {
     p.backlog = static_cast<std::uint32_t>(between(1, 16));
     std::int64_t conversations = between(1, 6);
     for (std::int64_t i = 0; i < conversations; ++i) p.conversations.push_back(conversation(i, p));
+    fast_open(p);
     return p;
   }
 
@@ -136,6 +137,16 @@ class Draw {
     if (one_in(4)) c.server.write_after_end = true;
     if (one_in(10)) (one_in(2) ? c.client : c.server).abort_after = below(most / 2);
     return c;
+  }
+
+  // Later conversations have the cookie that an earlier one was given.
+  void fast_open(WorldParameters& p) {
+    if (!one_in(3)) return;
+    p.fast_open = static_cast<std::uint32_t>(between(1, 8));
+    for (std::size_t i = 0; i < p.conversations.size(); ++i) {
+      p.conversations[i].fast_open = !one_in(4);
+      if (i != 0 && !one_in(3)) p.conversations[i].starts_after += Duration::milliseconds(between(0, 3'000));
+    }
   }
 
   std::uint64_t seed_;

@@ -46,6 +46,26 @@ TEST(Sim, TwoStacksConnectTransferAndClose) {
   }
 }
 
+// RFC 7413: from the second on the text goes with the SYN.
+TEST(Sim, ConversationsThatFastOpenBegins) {
+  for (Family family : {Family::v4, Family::v6}) {
+    WorldParameters p = plain();
+    p.family = family;
+    p.fast_open = 8;
+    p.conversations.assign(6, p.conversations[0]);
+    for (std::size_t i = 0; i < p.conversations.size(); ++i) {
+      p.conversations[i].fast_open = true;
+      p.conversations[i].starts_after = Duration::milliseconds(static_cast<std::int64_t>(i) * 500);
+    }
+    World world(p);
+    EXPECT_EQ(world.run(), "");
+    EXPECT_EQ(world.server().stack().fast_open_counts().cookies_given, 1u);
+    EXPECT_EQ(world.server().stack().fast_open_counts().passive, 5u);
+    EXPECT_EQ(world.client().stack().fast_open_counts().active, 5u);
+    EXPECT_EQ(world.client().stack().fast_open_counts().active_failed, 0u);
+  }
+}
+
 constexpr std::uint64_t kShards = 8;
 
 class SimSeeds : public testing::TestWithParam<std::uint64_t> {};

@@ -54,6 +54,7 @@ World::World(const WorldParameters& p)
   auto listener = server_.stack().listen({IpAddress{}, kPort}, p.backlog);
   if (listener) {
     listener_ = *listener;
+    server_.stack().set_fast_open(listener_, p.fast_open);
   } else {
     error_ = "cannot listen";
   }
@@ -63,7 +64,9 @@ World::World(const WorldParameters& p)
 void World::start(std::size_t i) {
   pairs_[i].started = true;
   auto port = static_cast<std::uint16_t>(kFirstClientPort + i);
-  auto id = client_.stack().connect({address_of(p_.family, 1), port}, {address_of(p_.family, 2), kPort}, now_);
+  auto opening = p_.conversations[i].fast_open ? stack::Opening::fast : stack::Opening::handshake;
+  auto id = client_.stack().connect({address_of(p_.family, 1), port}, {address_of(p_.family, 2), kPort}, now_, nullptr,
+                                    opening);
   if (!id) {
     error_ = "cannot connect";
     return;
@@ -78,9 +81,10 @@ void World::serve(Host& host, bool is_server) {
       if (!is_server) error_ = "a listener's event where none is";
       while (auto id = host.stack().accept(event->listener)) {
         std::size_t i = static_cast<std::size_t>(host.stack().remote_endpoint(*id).port - kFirstClientPort);
-        // A cookie lives on in the network: the ACK with it, come late, opens a connection that its client has left.
-        bool ghost = p_.server.syn_cookies != stack::SynCookies::never && i < pairs_.size() &&
-                     pairs_[i].server != nullptr && pairs_[i].server->done();
+        // A cookie lives on in the network: the ACK with it, or the SYN where it is Fast Open's, come late, opens a
+        // connection that its client has left (RFC 7413 6.1).
+        bool cookies = p_.server.syn_cookies != stack::SynCookies::never || p_.fast_open != 0;
+        bool ghost = cookies && i < pairs_.size() && pairs_[i].server != nullptr && pairs_[i].server->done();
         if (ghost) {
           host.stack().abort(*id, now_);
           continue;

@@ -18,6 +18,7 @@ struct Conversation {
   SessionPlan client;
   SessionPlan server;
   Duration starts_after;
+  bool fast_open = false;  // by the client
 };
 
 // The path from one side narrows or widens while conversations run.
@@ -38,6 +39,7 @@ struct WorldParameters {
   LinkParameters to_client;
   Duration resolve_after;
   std::uint32_t backlog = 16;
+  std::uint32_t fast_open = 0;         // the listener's queue
   Duration routes_change_every;        // zero: never
   std::vector<MtuChange> mtu_changes;  // in order
   std::vector<Conversation> conversations;
