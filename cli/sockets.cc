@@ -42,6 +42,7 @@ std::string info_text(const Json& c) {
   if (yes(c, "timestamps")) out += "ts ";
   if (yes(c, "sack")) out += "sack ";
   if (yes(c, "ecn")) out += "ecn ";
+  if (yes(c, "syn_data")) out += "fastopen ";
   if (yes(c, "window_scaling")) out += fmt::format("wscale:{},{} ", number(c, "send_scale"), number(c, "recv_scale"));
   out += fmt::format("rto:{:.0f} rtt:{:.3f}/{:.3f} ", ms("rto_us"), ms("srtt_us"), ms("rttvar_us"));
   if (!text(c, "congestion").empty()) out = text(c, "congestion") + " " + out;

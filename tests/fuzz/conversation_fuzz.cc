@@ -75,6 +75,7 @@ class World {
     std::uint8_t a = in_.u8();
     std::uint8_t b = in_.u8();
     std::uint8_t c = in_.u8();
+    fast_open_ = in_.flip();
     family_ = (a & 1) != 0 ? Family::v6 : Family::v4;
     Config base;
     base.max_connections = 8;
@@ -103,8 +104,8 @@ class World {
     }
     delay_ = Duration::microseconds(std::int64_t{100} << (c % 16));
     listener_ = *nodes_[1]->stack->listen({IpAddress{}, kPort}, 4);
-    ends_[0].id =
-        *nodes_[0]->stack->connect({Node::address(family_, 1), kClientPort}, {Node::address(family_, 2), kPort}, now_);
+    if (fast_open_) fetch_cookie();
+    ends_[0].id = connect(kClientPort);
     ends_[0].out = ends_[1].in = 1;
     ends_[0].in = ends_[1].out = 2;
     pump();
@@ -125,10 +126,32 @@ class World {
  private:
   Stack& stack(std::size_t side) { return *nodes_[side]->stack; }
 
+  ConnectionId connect(std::uint16_t port) {
+    auto opening = fast_open_ ? Opening::fast : Opening::handshake;
+    return *stack(0).connect({Node::address(family_, 1), port}, {Node::address(family_, 2), kPort}, now_, nullptr,
+                             opening);
+  }
+  // By a connection whose link is good, and that leaves nothing else behind.
+  void fetch_cookie() {
+    stack(1).set_fast_open(listener_, 2);
+    good_ = true;
+    ConnectionId id = connect(kClientPort - 1);
+    pump();
+    pass(4 * delay_);
+    require(cookies_ || stack(1).fast_open_counts().cookies_given == 1);
+    stack(0).abort(id, now_);
+    pump();
+    pass(4 * delay_);
+    if (ends_[1].id) stack(1).close(ends_[1].id, now_);
+    ends_[1] = {};
+    pump();
+    good_ = false;
+  }
+
   // --- the link ---
 
   void send(std::size_t to, ConstBytes frame) {
-    std::uint8_t fate = in_.done() ? std::uint8_t{0} : in_.u8();
+    std::uint8_t fate = good_ || in_.done() ? std::uint8_t{0} : in_.u8();
     auto& arriving = nodes_[to]->arriving;
     require(arriving.size() < 20'000);
     std::vector<std::byte> copy(frame.begin(), frame.end());
@@ -228,9 +251,10 @@ class World {
     while (auto event = stack(side).poll_event()) {
       if (!event->listener) continue;
       while (auto id = stack(side).accept(event->listener)) {
-        // A cookie lets what was accepted and ended be accepted again, by a duplicate: RFC 4987 3.6's price.
+        // A cookie lets what was accepted and ended be accepted again, by a duplicate: RFC 4987 3.6's price, and RFC
+        // 7413 6.1's.
         if (ends_[1].id) {
-          require(cookies_ || ends_[1].gone);
+          require(cookies_ || fast_open_ || ends_[1].gone);
           stack(side).abort(*id, now_);
           continue;
         }
@@ -388,6 +412,8 @@ class World {
   std::array<End, 2> ends_;
   ListenerId listener_;
   bool cookies_ = false;
+  bool fast_open_ = false;
+  bool good_ = false;  // whatever is sent arrives
   Duration delay_;
   Instant now_ = Instant::from_ns(7'000'000'000);
 #ifdef WEIR_FUZZ_COUNTS_MEMORY

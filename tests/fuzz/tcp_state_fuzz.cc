@@ -49,6 +49,8 @@ class World {
     peer_sack_ = (choice & 64) != 0;
     config_.options.no_delay = (choice & 128) != 0;
     config_.options.keepalive = (more & 1) != 0;
+    fast_open_ = (more & 2) != 0;
+    if ((more & 4) != 0) cookie_ = FastOpenCookie(std::array<std::byte, 8>{});
     auto names = config_.controllers.names();
     config_.ecn = static_cast<EcnMode>((more >> 4) % 3);
     config_.pacing = (more & 32) != 0;
@@ -101,12 +103,14 @@ class World {
       auto view = wire::TcpView::parse(syn);
       Segment seg = Segment::from(*view);
       seg.flags = seg.flags.without(wire::kAck | wire::kRst | wire::kFin) | wire::kSyn;
-      seg.text = {};
+      if (!fast_open_) seg.text = {};
       open_by(seg);
       return;
     }
     if (active || state == State::syn_sent) {
       connection_.emplace(Connection::active_open(config_, birth_, now_));
+      if (fast_open_) c().open_fast(cookie_, in_.u16(), now_);
+      if (fast_open_ && state != State::syn_sent) write(1u + in_.u16() % 3'000u);
       drain();
       if (state == State::syn_sent) return;
       if (state == State::syn_received) {
@@ -178,6 +182,10 @@ class World {
     irs_ = syn.seq;
     peer_nxt_ = expected_ = read_at_ = irs_ + 1;
     connection_.emplace(Connection::passive_open(config_, birth_, syn, now_));
+    if (!fast_open_) return;
+    require(c().accept_fast(syn, now_));
+    if (!cookie_.empty()) c().give_cookie(cookie_);
+    require(c().is_early());
   }
   void reached(State state) { require(c().state() == state); }
   Connection& c() { return *connection_; }
@@ -451,6 +459,8 @@ class World {
   Birth birth_;
   std::optional<Connection> connection_;
   Instant now_ = Instant::from_ns(3'000'000'000);
+  bool fast_open_ = false;
+  FastOpenCookie cookie_;
   bool peer_timestamps_ = false;
   bool peer_scale_ = false;
   bool peer_sack_ = false;

@@ -130,6 +130,38 @@ TEST_F(AsioLife, ConnectsOutAndTalksAndMayConnectAgainAfterAnError) {
   }
 }
 
+TEST_F(AsioLife, FastOpenIsAnOptionOfAcceptorsAndOfSocketsThatHaveNotConnected) {
+  play([&]() -> net::awaitable<void> {
+    auto acceptor = open_acceptor();
+    acceptor.set_option(tcp::fast_open(5));
+    tcp::fast_open queue;
+    acceptor.get_option(queue);
+    EXPECT_EQ(queue.value(), 5);
+    error_code error;
+    acceptor.set_option(tcp::fast_open(-1), error);
+    EXPECT_EQ(error, net::error::invalid_argument);
+    acceptor.set_option(tcp::cork(true), error);
+    EXPECT_EQ(error, net::error::no_protocol_option);
+
+    auto listener = place().peer_acceptor(context_, place().peer_service(KernelTcp::v4()));
+    for (int i = 0; i < 3; ++i) {
+      tcp::socket ours(*engine_);
+      ours.set_option(tcp::fast_open_connect(true));
+      tcp::fast_open_connect fast;
+      ours.get_option(fast);
+      EXPECT_TRUE(fast.value());
+      ours.set_option(tcp::keep_idle(1), error);
+      EXPECT_EQ(error, net::error::bad_descriptor);
+      co_await ours.async_connect(listener.local_endpoint(), kAwait);
+      co_await net::async_write(ours, net::buffer("text", 4), kAwait);
+      auto theirs = co_await listener.async_accept(kAwait);
+      std::string got(4, '\0');
+      co_await net::async_read(theirs, net::buffer(got), kAwait);
+      EXPECT_EQ(got, "text");
+    }
+  });
+}
+
 TEST_F(AsioLife, TheLoopEndsWhenNothingIsOutstanding) {
   auto acceptor = open_acceptor();
   play([&]() -> net::awaitable<void> {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <boost/asio/async_result.hpp>
+#include <boost/system/system_error.hpp>
 #include <memory>
 
 #include "weir/asio/engine.h"
@@ -37,6 +38,37 @@ class acceptor {
   // With the port that the kernel chose, where it was 0.
   endpoint_type local_endpoint() const;
   endpoint_type local_endpoint(error_code& error) const;
+
+  // fast_open alone (option.h), of the engine's listener and of the kernel's; no_protocol_option for others. Later
+  // connections have it.
+  template <class Option>
+  void set_option(const Option& option, error_code& error) {
+    const auto protocol = net::ip::tcp::v4();
+    error = is_open() ? listener_->set_option(option.level(protocol), option.name(protocol), option.data(protocol),
+                                              option.size(protocol))
+                      : error_code(net::error::bad_descriptor);
+  }
+  template <class Option>
+  void set_option(const Option& option) {
+    error_code error;
+    set_option(option, error);
+    if (error) throw boost::system::system_error(error, "set_option");
+  }
+  template <class Option>
+  void get_option(Option& option, error_code& error) const {
+    const auto protocol = net::ip::tcp::v4();
+    std::size_t size = option.size(protocol);
+    error = is_open()
+                ? listener_->get_option(option.level(protocol), option.name(protocol), option.data(protocol), size)
+                : error_code(net::error::bad_descriptor);
+    if (!error) option.resize(protocol, size);
+  }
+  template <class Option>
+  void get_option(Option& option) const {
+    error_code error;
+    get_option(option, error);
+    if (error) throw boost::system::system_error(error, "get_option");
+  }
 
   // Ends what waits with operation_aborted. The port is free again, and what nobody accepted is reset.
   void close();

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "weir/asio/listener.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "weir/asio/error.h"
@@ -42,6 +45,26 @@ void Listener::close() {
   if (core_->engine() == nullptr) return;
   core_->engine()->close_listener(id_);
   core_->touch();
+}
+
+error_code Listener::set_option(int level, int name, const void* value, std::size_t size) {
+  if (level != IPPROTO_TCP || name != TCP_FASTOPEN) return net::error::no_protocol_option;
+  int queue = 0;
+  if (size < sizeof queue) return net::error::invalid_argument;
+  if (core_->engine() == nullptr) return net::error::bad_descriptor;
+  std::memcpy(&queue, value, sizeof queue);
+  const auto set = core_->engine()->set_fast_open(id_, queue);
+  return set ? error_code() : to_error_code(set.error());
+}
+
+error_code Listener::get_option(int level, int name, void* value, std::size_t& size) const {
+  if (level != IPPROTO_TCP || name != TCP_FASTOPEN) return net::error::no_protocol_option;
+  if (core_->engine() == nullptr) return net::error::bad_descriptor;
+  const int queue = core_->engine()->fast_open(id_);
+  if (size < sizeof queue) return net::error::invalid_argument;
+  std::memcpy(value, &queue, sizeof queue);
+  size = sizeof queue;
+  return {};
 }
 
 void Listener::on_gone() {

@@ -34,6 +34,9 @@ class Listener : public std::enable_shared_from_this<Listener> {
   const std::shared_ptr<Core>& core() const { return core_; }
   bool is_open() const { return open_; }
   Endpoint local() const { return local_; }
+  // As setsockopt(2) and getsockopt(2): TCP_FASTOPEN.
+  error_code set_option(int level, int name, const void* value, std::size_t size);
+  error_code get_option(int level, int name, void* value, std::size_t& size) const;
 
   // Nothing where the caller has to wait.
   std::optional<Accepted> try_accept();

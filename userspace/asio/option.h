@@ -66,6 +66,12 @@ using keep_interval = boost::asio::detail::socket_option::integer<IPPROTO_TCP, T
 using keep_count = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPCNT>;
 using user_timeout = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_USER_TIMEOUT>;
 using cork = boost::asio::detail::socket_option::boolean<IPPROTO_TCP, TCP_CORK>;
+// TCP Fast Open (RFC 7413). Of an acceptor: how many connections may be accepted before their handshake is over; 0:
+// off. What came in a SYN may come again, on another connection: only for services that can bear that.
+using fast_open = boost::asio::detail::socket_option::integer<IPPROTO_TCP, TCP_FASTOPEN>;
+// Of a socket, before it connects: where the peer's cookie is known, connecting succeeds at once and the SYN leaves
+// with what is written first; where it is not, the SYN asks for it. Write before you read.
+using fast_open_connect = boost::asio::detail::socket_option::boolean<IPPROTO_TCP, TCP_FASTOPEN_CONNECT>;
 
 }  // namespace weir::asio::tcp
 

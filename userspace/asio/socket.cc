@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "weir/asio/socket.h"
 
+#include <netinet/in.h>
+
 #include <boost/system/system_error.hpp>
+#include <cstring>
 #include <utility>
 
 #include "weir/asio/error.h"
@@ -35,13 +38,17 @@ socket::socket(std::shared_ptr<detail::Core> core, detail::Accepted accepted)
 }
 
 socket::socket(socket&& other) noexcept
-    : core_(other.core_), executor_(other.executor_), backing_(std::exchange(other.backing_, std::monostate())) {}
+    : core_(other.core_),
+      executor_(other.executor_),
+      backing_(std::exchange(other.backing_, std::monostate())),
+      fast_open_connect_(std::exchange(other.fast_open_connect_, false)) {}
 
 socket& socket::operator=(socket&& other) noexcept {
   if (this == &other) return *this;
   core_ = other.core_;
   executor_ = other.executor_;
   backing_ = std::exchange(other.backing_, std::monostate());
+  fast_open_connect_ = std::exchange(other.fast_open_connect_, false);
   return *this;
 }
 
@@ -71,7 +78,8 @@ error_code socket::open_towards(const endpoint_type& peer) {
   auto* engine = core_->engine();
   if (engine == nullptr) return net::error::bad_descriptor;
   const auto remote = to_endpoint(peer);
-  const auto plan = engine->connect({}, remote);
+  using ::weir::stack::Opening;
+  const auto plan = engine->connect({}, remote, fast_open_connect_ ? Opening::fast : Opening::handshake);
   if (!plan) return to_error_code(plan.error());
   if (plan->connection) {
     backing_ = std::make_unique<detail::Connection>(core_, *plan->connection);
@@ -79,8 +87,33 @@ error_code socket::open_towards(const endpoint_type& peer) {
   }
   ByKernel kernel(executor_);
   kernel.open(peer.protocol(), error);
-  if (!error) backing_ = std::move(kernel);
-  return error;
+  if (error) return error;
+  error_code without;  // net.ipv4.tcp_fastopen may not allow it
+  if (fast_open_connect_) kernel.set_option(fast_open_connect(true), without);
+  backing_ = std::move(kernel);
+  return {};
+}
+
+bool socket::put_own_option(int level, int name, const void* value, std::size_t size, error_code& error) {
+  if (level != IPPROTO_TCP || name != TCP_FASTOPEN_CONNECT) return false;
+  int on = 0;
+  error = size < sizeof on || (connection() != nullptr && connection()->connected())
+              ? error_code(net::error::invalid_argument)
+              : error_code();
+  if (error) return true;
+  std::memcpy(&on, value, sizeof on);
+  fast_open_connect_ = on != 0;
+  return true;
+}
+
+bool socket::get_own_option(int level, int name, void* value, std::size_t& size, error_code& error) const {
+  if (level != IPPROTO_TCP || name != TCP_FASTOPEN_CONNECT) return false;
+  const int on = fast_open_connect_ ? 1 : 0;
+  error = size < sizeof on ? error_code(net::error::invalid_argument) : error_code();
+  if (error) return true;
+  std::memcpy(value, &on, sizeof on);
+  size = sizeof on;
+  return true;
 }
 
 void socket::close(error_code& error) {

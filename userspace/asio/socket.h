@@ -74,7 +74,8 @@ class socket : public net::socket_base {
   std::size_t available(error_code& error) const;
 
   // On the engine those of option.h, by whatever type has their level and name (ip::tcp::no_delay,
-  // socket_base::keep_alive, ...), and no_protocol_option for others; on a kernel socket all that it takes.
+  // socket_base::keep_alive, ...), and no_protocol_option for others; on a kernel socket all that it takes. On a socket
+  // that is not open, fast_open_connect alone, which holds for all later connects.
   template <class Option>
   void set_option(const Option& option);
   template <class Option>
@@ -142,12 +143,16 @@ class socket : public net::socket_base {
   detail::Connection* connection() const;
   ByKernel* kernel();
   const ByKernel* kernel() const;
+  // fast_open_connect, which is the socket's own; true where that was meant.
+  bool put_own_option(int level, int name, const void* value, std::size_t size, error_code& error);
+  bool get_own_option(int level, int name, void* value, std::size_t& size, error_code& error) const;
   // Chooses what carries a connection to `peer`; a kernel socket has still to connect.
   error_code open_towards(const endpoint_type& peer);
 
   std::shared_ptr<detail::Core> core_;
   executor_type executor_;
   std::variant<std::monostate, ByEngine, ByKernel> backing_;
+  bool fast_open_connect_ = false;
 };
 
 template <class Handler>
@@ -247,13 +252,16 @@ template <class Option>
 void socket::set_option(const Option& option, error_code& error) {
   if (auto* kernel = this->kernel()) {
     kernel->set_option(option, error);
-  } else if (connection() == nullptr) {
-    error = net::error::bad_descriptor;
-  } else {
-    const auto protocol = net::ip::tcp::v4();  // no option of TCP's depends on it
-    error = connection()->set_option(option.level(protocol), option.name(protocol), option.data(protocol),
-                                     option.size(protocol));
+    return;
   }
+  const auto protocol = net::ip::tcp::v4();  // no option of TCP's depends on it
+  const int level = option.level(protocol);
+  const int name = option.name(protocol);
+  const void* const value = option.data(protocol);
+  const std::size_t size = option.size(protocol);
+  if (put_own_option(level, name, value, size, error)) return;
+  error = connection() == nullptr ? error_code(net::error::bad_descriptor)
+                                  : connection()->set_option(level, name, value, size);
 }
 
 template <class Option>
@@ -267,15 +275,17 @@ template <class Option>
 void socket::get_option(Option& option, error_code& error) const {
   if (const auto* kernel = this->kernel()) {
     kernel->get_option(option, error);
-  } else if (connection() == nullptr) {
-    error = net::error::bad_descriptor;
-  } else {
-    const auto protocol = net::ip::tcp::v4();
-    void* const value = option.data(protocol);  // which may make room
-    std::size_t size = option.size(protocol);
-    error = connection()->get_option(option.level(protocol), option.name(protocol), value, size);
-    if (!error) option.resize(protocol, size);
+    return;
   }
+  const auto protocol = net::ip::tcp::v4();
+  void* const value = option.data(protocol);  // which may make room
+  std::size_t size = option.size(protocol);
+  if (!get_own_option(option.level(protocol), option.name(protocol), value, size, error)) {
+    error = connection() == nullptr
+                ? error_code(net::error::bad_descriptor)
+                : connection()->get_option(option.level(protocol), option.name(protocol), value, size);
+  }
+  if (!error) option.resize(protocol, size);
 }
 
 template <class Option>

@@ -7,7 +7,8 @@
 //
 //   {"cmd":"ping"}     {"ok":true,"pid":N}
 //   {"cmd":"sync"}     {"ok":true}: the engine has compared its marks with the steering entries just now
-//   {"cmd":"sockets"}  {"ok":true,"pid":N,"interface":"eth0","listeners":[...],"connections":[...]}
+//   {"cmd":"sockets"}  {"ok":true,"pid":N,"interface":"eth0","listeners":[...],"connections":[...],
+//                      "fast_open":{"active":N,...}}
 //   {"cmd":"cc"}       {"ok":true,"pid":N,"interface":"eth0","default":"cubic","controllers":["cubic",...],
 //                      "connections":{"cubic":N,...}}: congestion control, of new connections, that the engine knows,
 //                      and how many connections have each
@@ -23,17 +24,24 @@
 //   why             mode "kernel": one line; absent otherwise
 //   adopted         true: its kernel socket came with LISTEN_FDS
 //   queued, pending, backlog   connections that wait for accept(), in SYN-RECEIVED, and the limit; of the engine
+//   fast_open, fast_open_pending   connections that may be open to the program before their handshake is over (TCP Fast
+//                   Open; 0: off), and that are; of the engine
+//
+// fast_open: what TCP Fast Open has come to since the engine attached: active, active_failed (text of our SYNs that was
+// taken, and was not); passive, passive_failed (SYNs that came with a good cookie, and with another); cookies_given;
+// overflows (a good cookie, and fast_open_pending at its limit).
 //
 // A connection (times in microseconds, sizes in bytes, counts since its birth; tcp/info.h):
 //   local, remote   "10.0.0.1:8080"
 //   state           as `ss` prints it: "ESTAB", "SYN-RECV", ...
 //   congestion      "cubic"; empty before the handshake is over
-//   send_queue, recv_queue, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh, pacing_rate, send_mss, recv_mss, send_window,
-//   recv_window, in_flight, bytes_acked, bytes_received, segments_out, segments_in, retransmits, timeouts,
+//   send_queue, recv_queue, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh, pacing_rate, send_mss, recv_mss,
+//   send_window, recv_window, in_flight, bytes_acked, bytes_received, segments_out, segments_in, retransmits, timeouts,
 //   out_of_order, send_scale, recv_scale   numbers
 //   lost, sacked, delivered, dsacks, undos, ecn_marks, ecn_echoes, recv_buffer, send_buffer   numbers
 //   busy_ms, recv_window_limited_ms, send_buffer_limited_ms   numbers: milliseconds
 //   timestamps, window_scaling, sack, ecn, reordering_seen   booleans
+//   syn_data        boolean: the text of the SYN was taken (TCP Fast Open)
 //   In TIME-WAIT state, addresses, recv_window, recv_scale and timestamps are all that is known; the rest is zero.
 #pragma once
 

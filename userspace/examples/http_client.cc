@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// weir-get: fetches one page by a connection that leaves through weir's engine where the route does, and by a kernel
+// weir-get: fetches pages, each by a connection that leaves through weir's engine where the route does, and by a kernel
 // socket otherwise. The body goes to standard output, who carried it to standard error.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -11,6 +12,7 @@
 #include <boost/beast/http.hpp>
 #include <iostream>
 #include <regex>
+#include <vector>
 
 #include "weir/asio/tcp.h"
 
@@ -33,12 +35,13 @@ Url parse(const std::string& text) {
           part[4].matched ? part[4].str() : "/"};
 }
 
-net::awaitable<tcp::socket> connect(weir::asio::engine& engine, const Url& url) {
+net::awaitable<tcp::socket> connect(weir::asio::engine& engine, const Url& url, bool fast_open) {
   net::ip::tcp::resolver resolver(engine.get_executor());
   const auto found = co_await resolver.async_resolve(url.host, url.port, net::use_awaitable);
   boost::system::error_code last;
   for (const auto& entry : found) {
     tcp::socket peer(engine);
+    peer.set_option(tcp::fast_open_connect(fast_open));
     std::tie(last) = co_await peer.async_connect(entry.endpoint(), net::experimental::as_tuple(net::use_awaitable));
     if (!last) co_return peer;
   }
@@ -46,9 +49,10 @@ net::awaitable<tcp::socket> connect(weir::asio::engine& engine, const Url& url) 
 }
 
 // The HTTP status.
-net::awaitable<unsigned> fetch(weir::asio::engine& engine, Url url) {
-  auto peer = co_await connect(engine, url);
-  std::cerr << "weir-get: " << peer.local_endpoint() << " to " << peer.remote_endpoint()
+net::awaitable<unsigned> fetch(weir::asio::engine& engine, Url url, bool fast_open) {
+  auto peer = co_await connect(engine, url, fast_open);
+  boost::system::error_code not_yet;  // of a kernel socket whose SYN waits for the request
+  std::cerr << "weir-get: " << peer.local_endpoint() << " to " << peer.remote_endpoint(not_yet)
             << (peer.by_engine() ? " through weir's engine\n" : " by the kernel\n");
   http::request<http::empty_body> request(http::verb::get, url.target, 11);
   request.set(http::field::host, url.host);
@@ -70,28 +74,39 @@ net::awaitable<unsigned> fetch(weir::asio::engine& engine, Url url) {
     std::cout.write(block.data(), static_cast<std::streamsize>(block.size() - answer.get().body().size));
   }
   std::cout.flush();
+  if (const auto info = peer.info(); info && info->syn_data) std::cerr << "weir-get: the request went with the SYN\n";
   co_return answer.get().result_int();
+}
+
+// The worst HTTP status.
+net::awaitable<unsigned> fetch_all(weir::asio::engine& engine, const std::vector<Url>& urls, bool fast_open) {
+  unsigned worst = 0;
+  for (const Url& url : urls) worst = std::max(worst, co_await fetch(engine, url, fast_open));
+  co_return worst;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
   weir::runtime::EngineOptions options;
-  std::string text;
-  Url url;
-  CLI::App app("Fetches one page, through weir's engine where the route leaves by its interface", "weir-get");
-  app.add_option("URL", text, "http://HOST[:PORT][/PATH]")->required();
+  std::vector<std::string> texts;
+  std::vector<Url> urls;
+  bool fast_open = false;
+  CLI::App app("Fetches pages, one after the other, through weir's engine where the route leaves by its interface",
+               "weir-get");
+  app.add_option("URL", texts, "http://HOST[:PORT][/PATH]")->required();
+  app.add_flag("--fast-open", fast_open, "send the request with the SYN where the server's cookie is known");
   app.add_option("--interface", options.interface, "whose engine to be; the one that weir is attached to if not given");
   try {
     app.parse(argc, argv);
-    url = parse(text);
+    for (const auto& text : texts) urls.push_back(parse(text));
   } catch (const CLI::ParseError& error) { return app.exit(error) == 0 ? 0 : 2; }
 
   net::io_context context(1);
   weir::asio::engine engine(context, options);
   unsigned status = 0;
   std::exception_ptr failure;
-  net::co_spawn(context, fetch(engine, url), [&](std::exception_ptr thrown, unsigned result) {
+  net::co_spawn(context, fetch_all(engine, urls, fast_open), [&](std::exception_ptr thrown, unsigned result) {
     failure = thrown;
     status = result;
   });

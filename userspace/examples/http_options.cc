@@ -23,6 +23,9 @@ std::variant<HttpOptions, int> parse_command_line(int argc, const char* const* a
       });
   app.add_option("--interface", options.interface, "whose engine to be; the one that weir is attached to if not given");
   app.add_option("--congestion", options.congestion, "the congestion controller of its connections, as TCP_CONGESTION");
+  app.add_option("--fast-open", options.fast_open,
+                 "connections that may begin by text in the SYN, before their handshake is over, as TCP_FASTOPEN")
+      ->check(CLI::NonNegativeNumber);
   auto* tls =
       app.add_flag("--tls", options.tls, "HTTPS, with a certificate that is signed with itself if none is given");
   auto* certificate = app.add_option("--cert", options.certificate, "its certificate chain, PEM")->needs(tls);

@@ -12,6 +12,7 @@ struct HttpOptions {
   std::string address = "::";  // every address of both families
   std::string interface;       // empty: the one that weir is attached to
   std::string congestion;      // empty: the default of whoever serves
+  int fast_open = 0;           // TCP_FASTOPEN
   bool tls = false;
   std::string certificate;  // PEM files; both empty: signed with itself
   std::string key;

@@ -30,7 +30,7 @@ class Server {
  public:
   Server(net::io_context& context, const HttpOptions& options)
       : engine_(context, engine_options(options)),
-        acceptor_(engine_, {net::ip::make_address(options.address), options.port}),
+        acceptor_(engine_, {net::ip::make_address(options.address), options.port}, {.fast_open = options.fast_open}),
         congestion_(options.congestion) {
     if (!options.tls) return;
     tls_.emplace(net::ssl::context::tls_server);

@@ -426,7 +426,7 @@ Instant Attachment::next_deadline() const {
 // --- connecting ---
 
 xdp::Outcome<std::optional<stack::ConnectionId>> Attachment::connect(const Endpoint& local, const Endpoint& remote,
-                                                                     Instant now) {
+                                                                     Instant now, stack::Opening opening) {
   const std::optional<stack::ConnectionId> by_kernel;
   const IpAddress& to = remote.address;
   if (!firewall_line_.empty() || to.is_unspecified() || to.is_multicast() || to.is_broadcast() || to.is_loopback()) {
@@ -444,14 +444,14 @@ xdp::Outcome<std::optional<stack::ConnectionId>> Attachment::connect(const Endpo
       if (port.error().code == EADDRINUSE) return Err(port.error());
       return by_kernel;
     }
-    auto made = stack_->connect({source, *port}, remote, now);
+    auto made = stack_->connect({source, *port}, remote, now, nullptr, opening);
     if (made) return std::optional(*made);
     return xdp::fail("connecting from " + local.to_string() + ": that address is in use for this peer", EADDRINUSE);
   }
   for (std::size_t n = 0;; ++n) {
     auto port = ports_->port(n, now);
     if (!port) return by_kernel;
-    auto made = stack_->connect({source, *port}, remote, now);
+    auto made = stack_->connect({source, *port}, remote, now, nullptr, opening);
     if (made) return std::optional(*made);
     if (made.error() != stack::Errc::address_in_use) return by_kernel;
   }

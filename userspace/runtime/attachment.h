@@ -85,7 +85,8 @@ class Attachment {
 
   // The kernel's routing says that `remote` is reached by this interface: begins the connection. Nothing where a kernel
   // socket is to be used.
-  xdp::Outcome<std::optional<stack::ConnectionId>> connect(const Endpoint& local, const Endpoint& remote, Instant now);
+  xdp::Outcome<std::optional<stack::ConnectionId>> connect(const Endpoint& local, const Endpoint& remote, Instant now,
+                                                           stack::Opening opening);
 
   enum class Leave : std::uint8_t { in_good_order, detaching, interface_gone };
   // Resets the flows, writes the last frames, takes the marks away, closes the sockets.

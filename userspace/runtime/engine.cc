@@ -384,9 +384,18 @@ void Engine::close_listener(HybridListenerId listener) {
   i.listen_again(at);
 }
 
-Result<ConnectPlan, xdp::Error> Engine::connect(const Endpoint& local, const Endpoint& remote) {
+Result<void, xdp::Error> Engine::set_fast_open(HybridListenerId listener, int queue) {
+  return impl_->listeners.set_fast_open(listener, queue, stack());
+}
+
+int Engine::fast_open(HybridListenerId listener) const {
+  const Listener* l = impl_->listeners.find(listener);
+  return l != nullptr ? static_cast<int>(l->fast_open) : 0;
+}
+
+Result<ConnectPlan, xdp::Error> Engine::connect(const Endpoint& local, const Endpoint& remote, stack::Opening opening) {
   if (!attached()) return ConnectPlan{};
-  auto made = impl_->attachment->connect(local, remote, now());
+  auto made = impl_->attachment->connect(local, remote, now(), opening);
   if (!made) return Err(made.error());
   return ConnectPlan{*made};
 }

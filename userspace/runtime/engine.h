@@ -27,7 +27,7 @@ struct EngineOptions {
   // Empty: $WEIR_INTERFACE, or else the one interface of this network namespace that weir is attached to.
   std::string interface;
   std::uint32_t frames = 8192;  // of UMEM, per queue
-  tcp::Config tcp;  // buffers that name no most of their own grow to 4 MiB
+  tcp::Config tcp;              // buffers that name no most of their own grow to 4 MiB
 };
 
 // A listening port, in the kernel always and in the stack while there is one. Never reused while the engine lives.
@@ -54,6 +54,7 @@ struct ListenOptions {
   int backlog = 4096;  // of the stack; the kernel caps its own by net.core.somaxconn
   bool ipv6_only = false;
   bool reuse_address = true;
+  int fast_open = 0;  // TCP_FASTOPEN (tcp(7)): connections that may be accepted before their handshake is over; 0: off
 };
 
 // How an outgoing connection is to be made.
@@ -106,10 +107,14 @@ class Engine {
   Endpoint local_endpoint(HybridListenerId listener) const;
   std::optional<stack::ConnectionId> accept(HybridListenerId listener);
   void close_listener(HybridListenerId listener);
+  // TCP_FASTOPEN, as in ListenOptions, from now on: of the engine's listener and of the kernel's.
+  Result<void, xdp::Error> set_fast_open(HybridListenerId listener, int queue);
+  int fast_open(HybridListenerId listener) const;
 
   // Begins a connection by the stack where the kernel's routing says that it leaves by this interface and a local port
   // could be reserved; otherwise says that a kernel socket is to be used. `local` may be unspecified.
-  Result<ConnectPlan, xdp::Error> connect(const Endpoint& local, const Endpoint& remote);
+  Result<ConnectPlan, xdp::Error> connect(const Endpoint& local, const Endpoint& remote,
+                                          stack::Opening opening = stack::Opening::handshake);
 
  private:
   struct Impl;

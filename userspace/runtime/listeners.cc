@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "weir/runtime/listeners.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace weir::runtime {
 
@@ -11,8 +15,30 @@ xdp::Outcome<HybridListenerId> Listeners::open(const Endpoint& local, const List
   auto kernel = open_shadow_listener(local, {options.backlog, options.ipv6_only, options.reuse_address});
   if (!kernel) return Err(kernel.error());
   const HybridListenerId id{next_++};
-  listeners_[id.value] = {std::move(*kernel), static_cast<std::uint32_t>(std::max(options.backlog, 1)), {}};
+  listeners_[id.value] = {std::move(*kernel), static_cast<std::uint32_t>(std::max(options.backlog, 1)), 0, {}};
+  if (options.fast_open != 0) {
+    if (auto set = set_fast_open(id, options.fast_open, nullptr); !set) {
+      listeners_.erase(id.value);
+      return Err(set.error());
+    }
+  }
   return id;
+}
+
+xdp::Outcome<void> Listeners::set_fast_open(HybridListenerId id, int queue, stack::Stack* stack) {
+  auto at = listeners_.find(id.value);
+  if (at == listeners_.end()) return xdp::fail("setting TCP_FASTOPEN: there is no such listener", EBADF);
+  Listener& listener = at->second;
+  const int fd = listener.kernel.socket.get();
+  if (queue < 0) return xdp::fail("setting TCP_FASTOPEN of a listener", EINVAL);
+  if (::setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &queue, sizeof queue) != 0) {
+    return Err(xdp::system_error(errno, "setting TCP_FASTOPEN of a listener"));
+  }
+  listener.fast_open = static_cast<std::uint32_t>(queue);
+  if (stack != nullptr) {
+    for (stack::ListenerId l : listener.in_stack) stack->set_fast_open(l, listener.fast_open);
+  }
+  return {};
 }
 
 void Listeners::close(HybridListenerId id, stack::Stack* stack, Instant now) {
@@ -76,6 +102,7 @@ void Listeners::listen_in(stack::Stack& stack, const std::vector<IpAddress>& add
       if (std::find(have.begin(), have.end(), e) != have.end()) continue;
       auto id = stack.listen(e, listener.backlog);
       if (!id) continue;  // another listener of this engine covers it (SO_REUSEADDR lets the kernel have both)
+      stack.set_fast_open(*id, listener.fast_open);
       listener.in_stack.push_back(*id);
       have.push_back(e);
     }

@@ -16,6 +16,7 @@ namespace weir::runtime {
 struct Listener {
   ShadowListener kernel;
   std::uint32_t backlog = 0;
+  std::uint32_t fast_open = 0;
   // One for "any address, both families"; else one for each of the interface's addresses that it covers. Empty while
   // there is no stack, or where its address is not the interface's (127.0.0.1, another link's).
   std::vector<stack::ListenerId> in_stack;
@@ -26,6 +27,8 @@ class Listeners {
   xdp::Outcome<HybridListenerId> open(const Endpoint& local, const ListenOptions& options);
   // The stack may be null.
   void close(HybridListenerId id, stack::Stack* stack, Instant now);
+  // The stack may be null. Errors are the kernel's.
+  xdp::Outcome<void> set_fast_open(HybridListenerId id, int queue, stack::Stack* stack);
   const Listener* find(HybridListenerId id) const;
   std::optional<HybridListenerId> find(stack::ListenerId id) const;
   std::optional<stack::ConnectionId> accept(HybridListenerId id, stack::Stack& stack);

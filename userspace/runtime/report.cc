@@ -57,22 +57,27 @@ json describe(const stack::ConnectionSummary& c) {
           {"recv_window_limited_ms", i.receive_window_limited.count_ms()},
           {"send_buffer_limited_ms", i.send_buffer_limited.count_ms()},
           {"timestamps", i.timestamps},
-          {"window_scaling", i.window_scaling}};
+          {"window_scaling", i.window_scaling},
+          {"syn_data", i.syn_data}};
 }
 
 json describe(const Listener& l, const std::vector<stack::ListenerSummary>& in_stack, const SocketsView& view) {
   std::uint32_t queued = 0;
   std::uint32_t pending = 0;
+  std::uint32_t early = 0;
   for (const stack::ListenerSummary& s : in_stack) {
     if (std::find(l.in_stack.begin(), l.in_stack.end(), s.id) == l.in_stack.end()) continue;
     queued += s.queued;
     pending += s.pending;
+    early += s.fast_open_pending;
   }
   json out{{"local", l.kernel.local.to_string()},
            {"adopted", l.kernel.adopted},
            {"queued", queued},
            {"pending", pending},
-           {"backlog", l.backlog}};
+           {"backlog", l.backlog},
+           {"fast_open", l.fast_open},
+           {"fast_open_pending", early}};
   std::string why = view.firewall_line;
   if (why.empty() && view.shared_ports.contains(l.kernel.local.port)) why = kSharedPort;
   if (why.empty() && l.in_stack.empty()) why = "its address is not the interface's";
@@ -113,6 +118,13 @@ std::string report_sockets(const SocketsView& view, Instant now) {
            {"interface", view.interface},
            {"listeners", json::array()},
            {"connections", json::array()}};
+  const stack::FastOpenCounts counts = view.stack.fast_open_counts();
+  out["fast_open"] = {{"active", counts.active},
+                      {"active_failed", counts.active_failed},
+                      {"passive", counts.passive},
+                      {"passive_failed", counts.passive_failed},
+                      {"cookies_given", counts.cookies_given},
+                      {"overflows", counts.overflows}};
   const std::vector<stack::ListenerSummary> in_stack = view.stack.list_listeners();
   for (const auto& [id, listener] : view.listeners.all()) {
     out["listeners"].push_back(describe(listener, in_stack, view));

@@ -298,6 +298,8 @@ void Connection::close(Instant now) {
       release_memory();
       return;
     case State::syn_sent:
+      // RFC 7413: whoever was told that it is connected has its text delivered.
+      if (fast_open_ && !fast_open_->cookie.empty() && !snd_.text.empty()) break;
       enter(State::closed, now);
       return;
     default:

@@ -20,7 +20,13 @@ Instant Connection::next_deadline() const {
 // not even one whose segments nobody takes from it.
 void Connection::reschedule(Instant now) {
   if (state_ == State::closed || state_ == State::time_wait) return;
-  if (awaits_text()) return;
+  if (awaits_text()) {
+    // Until the user has something to say, nothing is waited for.
+    timers_.clear(TimerKind::retransmit);
+    timers_.clear(TimerKind::user_timeout);
+    liveness_.on_outstanding(false, false, now);
+    return;
+  }
   watch_user_timeout(now);
   busy_time_.enter(what_limits(), now);
   if (!snd_.outstanding()) {
