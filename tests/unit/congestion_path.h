@@ -101,6 +101,8 @@ class Path {
     if (s.dropped) {
       lost_ += kMss;
       newly_lost_ += kMss;
+      c_.on_segment_lost(
+          {now_, kMss, s.tx_in_flight, static_cast<std::uint32_t>(lost_ - s.lost), delivered_, false, true});
       if (!recovering_) {
         recovering_ = true;
         recover_ = next_number_;
@@ -114,6 +116,7 @@ class Path {
     AckEvent a;
     a.now = now_;
     a.acked = a.mss = kMss;
+    a.selective = true;
     a.peak_in_flight = std::max(s.tx_in_flight, in_flight_ + kMss);
     a.in_flight = in_flight_;
     a.newly_lost = newly_lost_;

@@ -169,24 +169,6 @@ TEST(TcpBbr, TheWindowIsTheGainTimesTheVolumeAndNeverBelowFourSegments) {
   EXPECT_GE(tiny.cwnd(), 4 * kMss);
 }
 
-TEST(TcpBbr, WithoutRateSamplesARoundTripIsOne) {
-  Bbr bbr;
-  bbr.open(10 * kMss, test::moment_at(test::at_ms(1), 0));
-  std::uint64_t delivered = 0;
-  for (int round = 1; round < 20; ++round) {
-    for (int i = 0; i < 50; ++i) {
-      AckEvent a = test::ack_of(kMss, test::at_ms(round * 40 + i / 2), Duration::milliseconds(40));
-      delivered += kMss;
-      a.delivered = delivered;
-      a.round_start = i == 0;
-      a.in_flight = 40 * kMss;
-      bbr.on_ack(a);
-    }
-  }
-  EXPECT_NEAR(static_cast<double>(bbr.max_bw()), kRate, 0.03 * kRate);
-  EXPECT_TRUE(bbr.full_bw_reached());
-}
-
 TEST(TcpBbr, ATimeOutLeavesOneSegmentAndUndoBringsTheWindowBack) {
   Bbr bbr;
   Path path(bbr, {});

@@ -102,6 +102,7 @@ void Connection::enter(State to, Instant now) {
 void Connection::release_memory() {
   snd_.text.release();
   recovery_.reset();
+  rate_probe_.reset();
   rcv_.gaps.release();
   if (user_gone_ || rcv_.text.empty()) rcv_.text.release();
 }
@@ -146,7 +147,7 @@ void Connection::establish(Instant now) {
   if (snd_.fin == Sender::Fin::queued) enter(State::fin_wait_1, now);
 }
 
-Moment Connection::moment(Instant now) const { return {now, send_mss(), pipe(), rtt_.srtt()}; }
+Moment Connection::moment(Instant now) const { return {now, send_mss(), pipe(), rtt_.srtt(), pipe()}; }
 
 // RFC 5681 3.1's FlightSize, as the window that met the congestion: what the ACK that tells of it has taken from the
 // flight was a part of it, and what left beyond the window was not.
@@ -207,8 +208,9 @@ std::size_t Connection::write(ConstBytes text, Instant now) {
   }
   std::size_t n = std::min(text.size(), writable_bytes());
   if (n == 0 || !snd_.text.reserve(snd_.text.size() + n)) return 0;
-  if (recovery_ && snd_.unsent() == 0 && recovery_->out.lost() == 0 && pipe() < send_window()) {
-    recovery_->delivery.on_starved(delivered_, pipe());
+  if (snd_.unsent() == 0 && pipe() < send_window()) {
+    if (recovery_ && recovery_->out.lost() == 0) recovery_->delivery.on_starved(delivered_, pipe());
+    if (rate_probe_) rate_probe_->on_starved(delivered_, pipe());
   }
   snd_.text.append(text.first(n));
   buffers_used_ = true;
@@ -380,7 +382,7 @@ std::optional<TimeWait> Connection::time_wait() const {
 
 std::size_t Connection::buffer_memory() const {
   return snd_.text.capacity() + rcv_.text.capacity() + (recovery_ ? sizeof(Recovery) + recovery_->out.memory() : 0) +
-         (rcv_.gaps.holds_memory() ? sizeof(Assembler::Slots) : 0);
+         (rate_probe_ ? sizeof(RateProbe) : 0) + (rcv_.gaps.holds_memory() ? sizeof(Assembler::Slots) : 0);
 }
 
 Info Connection::info(Instant now) const {

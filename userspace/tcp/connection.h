@@ -24,6 +24,7 @@
 #include "weir/tcp/liveness.h"
 #include "weir/tcp/loss.h"
 #include "weir/tcp/path_mtu.h"
+#include "weir/tcp/rate_probe.h"
 #include "weir/tcp/readiness.h"
 #include "weir/tcp/receive_tuning.h"
 #include "weir/tcp/receiver.h"
@@ -224,6 +225,7 @@ class Connection {
   weir_reason on_ack(const Segment& seg, Instant now);
   void on_new_ack(const Segment& seg, Instant now);
   void on_duplicate_ack(Instant now);
+  void on_untracked_loss(std::uint32_t bytes, Instant now);
   void on_fin_acked(Instant now);
   weir_reason on_text(const Segment& seg, Instant now);
   void on_peer_fin(Instant now);
@@ -305,6 +307,7 @@ class Connection {
   void on_tracked_ack(const Segment& seg, Instant now);
   void measure_tracked_rtt(const AckScan& scan, const Segment& seg, Instant now);
   Rack::View rack_view(Instant now) const;
+  void count_lost(const Transmission& t, std::uint32_t bytes, Instant now);
   std::uint32_t detect_losses(Instant now);
   void on_reorder_timer(Instant now);
   void enter_recovery(std::uint32_t flight, Instant now);
@@ -332,8 +335,9 @@ class Connection {
   RttEstimator rtt_;
   Congestion congestion_;
   WindowUsage usage_;
-  LossDetector loss_;                   // where recovery_ is not
-  std::unique_ptr<Recovery> recovery_;  // with SACK, while text is in flight and a while longer
+  LossDetector loss_;                      // where recovery_ is not
+  std::unique_ptr<Recovery> recovery_;     // with SACK, while text is in flight and a while longer
+  std::unique_ptr<RateProbe> rate_probe_;  // without, likewise
   Timers timers_;
   TimedSegment timed_;
   Timestamps ts_;

@@ -261,32 +261,47 @@ void Connection::on_new_ack(const Segment& seg, Instant now) {
 
   std::uint32_t mss = send_mss();
   AckEvent ack = ack_event(acked.text, now);
+  if (rate_probe_) ack.rate = rate_probe_->on_ack(snd_.una, now, delivered_, lost_bytes_, rtt_.min_rtt());
   bool restart = true;
-  switch (loss_.on_new_ack(snd_.una, acked.text, mss)) {
+  auto news = loss_.on_new_ack(snd_.una, acked.text, mss);
+  ack.in_recovery = news != LossDetector::NewAck::normal && news != LossDetector::NewAck::after_timeout;
+  switch (news) {
+    case LossDetector::NewAck::after_timeout:
+      congestion_.on_timeout_recovered(moment(now));
+      [[fallthrough]];
     case LossDetector::NewAck::normal:
       retransmit_first_ = false;
-      if (acked.text > 0) congestion_.on_ack(ack);
       break;
     case LossDetector::NewAck::first_partial:
-      retransmit_first_ = true;
-      break;
     case LossDetector::NewAck::partial:
       retransmit_first_ = true;
-      restart = false;
+      restart = news == LossDetector::NewAck::first_partial;
+      on_untracked_loss(mss, now);
       break;
     case LossDetector::NewAck::full:
       retransmit_first_ = false;
       congestion_.on_recovered(moment(now));
       break;
   }
+  if (acked.text > 0) congestion_.on_ack(ack);
   // RFC 6298 5.2, 5.3: reschedule() starts it anew where something is still out.
   if (restart) timers_.clear(TimerKind::retransmit);
   if (acked.fin) on_fin_acked(now);
 }
 
+// `bytes` are lost, of segments that nothing is kept of.
+void Connection::on_untracked_loss(std::uint32_t bytes, Instant now) {
+  bytes = std::min(bytes, snd_.in_flight());
+  std::uint32_t mss = send_mss();
+  lost_ += (bytes + mss - 1) / mss;
+  lost_bytes_ += bytes;
+  congestion_.on_segment_lost({now, bytes, snd_.in_flight(), bytes, delivered_, false, false});
+}
+
 void Connection::on_duplicate_ack(Instant now) {
   std::uint32_t mss = send_mss();
   if (loss_.on_duplicate_ack(snd_.una, mss) != LossDetector::DuplicateAck::lost) return;
+  on_untracked_loss(mss, now);
   // RFC 5681 3.2, 2 and 3: fast retransmit.
   congestion_.on_loss(moment_of_loss(now));
   loss_.enter(snd_.max, congestion_.ssthresh(), mss);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What leaves: plan() decides, poll_transmit() does it.
 #include <algorithm>
+#include <new>
 
 #include "weir/tcp/connection.h"
 
@@ -284,8 +285,16 @@ void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
   }
   mark_text(out);
 
+  std::uint32_t before = pipe();
   snd_.on_sent(behind);
-  if (recovery_) track_sent(behind, static_cast<std::uint32_t>(behind - seq), out.retransmission, now);
+  if (recovery_) {
+    track_sent(behind, static_cast<std::uint32_t>(behind - seq), out.retransmission, now);
+  } else if (out.retransmission) {
+    if (rate_probe_) rate_probe_->cancel();
+  } else {
+    if (!rate_probe_) rate_probe_.reset(new (std::nothrow) RateProbe);
+    if (rate_probe_) rate_probe_->on_sent(behind, now, plan.text, before, delivered_, lost_bytes_);
+  }
   usage_.on_sent(pipe());
   last_sent_ = now;
   probe_owed_ = false;
@@ -302,6 +311,7 @@ void Connection::fill_text(OutSegment& out, const Plan& plan, Instant now) {
 
 void Connection::fill_retransmission(OutSegment& out, const Plan& plan, Instant now) {
   if (recovery_) return fill_tracked_retransmission(out, plan, now);
+  if (rate_probe_) rate_probe_->cancel();
   wire::TcpFlags flags = wire::kAck;
   if (plan.text > 0 && plan.text == snd_.text.size()) flags |= wire::kPsh;
   if (plan.fin) flags |= wire::kFin;

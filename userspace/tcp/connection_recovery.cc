@@ -59,6 +59,7 @@ void Connection::begin_tracking(Instant now) {
     return;
   }
   retransmit_first_ = false;
+  rate_probe_.reset();
   if (snd_.nxt == from) return;
   Transmission unknown;
   recovery_->delivery.stamp(unknown, now, snd_.in_flight(), 0, delivered_, lost_bytes_);
@@ -311,11 +312,17 @@ Rack::View Connection::rack_view(Instant now) const {
   return {now, rtt_.min_rtt(), rtt_.srtt(), recovery_->phase != Phase::open};
 }
 
+void Connection::count_lost(const Transmission& t, std::uint32_t bytes, Instant now) {
+  ++lost_;
+  lost_bytes_ += bytes;
+  congestion_.on_segment_lost(
+      {now, bytes, t.tx_in_flight, static_cast<std::uint32_t>(lost_bytes_) - t.lost, delivered_, t.app_limited, true});
+}
+
 std::uint32_t Connection::detect_losses(Instant now) {
   Recovery& r = *recovery_;
-  Rack::Detection found = r.rack.detect(r.out, rack_view(now));
-  lost_ += found.segments;
-  lost_bytes_ += found.lost;
+  Rack::Detection found = r.rack.detect(r.out, rack_view(now),
+                                        [&](const Transmission& t, std::uint32_t bytes) { count_lost(t, bytes, now); });
   r.reorder_at = found.again_in == Duration{} ? Instant::never() : now + found.again_in;
   return found.lost;
 }
@@ -349,7 +356,10 @@ void Connection::leave_recovery(Instant now) {
   r.phase = Phase::open;
   r.frto = Frto::off;
   r.rack.on_recovered();
-  if (!fast) return;
+  if (!fast) {
+    congestion_.on_timeout_recovered(moment(now));
+    return;
+  }
   if (r.undo.open() && r.undo.nothing_resent()) {
     // All of it came before any of it was sent again.
     r.undo.stop();
@@ -421,9 +431,8 @@ void Connection::on_tracked_timeout(bool again, Instant now) {
   // RFC 2018 8: the peer has dropped what it had acknowledged, since it would have moved its ACK over it.
   if (!r.out.empty() && r.out[r.out.first()].where == Transmission::Where::peer) r.out.forget_sacked();
   bool first = r.phase != Phase::timeout;
-  Rack::Detection found = r.rack.detect_on_timeout(r.out, rack_view(now));
-  lost_ += found.segments;
-  lost_bytes_ += found.lost;
+  r.rack.detect_on_timeout(r.out, rack_view(now),
+                           [&](const Transmission& t, std::uint32_t bytes) { count_lost(t, bytes, now); });
   r.phase = Phase::timeout;
   r.point = snd_.nxt;
   r.reorder_at = Instant::never();

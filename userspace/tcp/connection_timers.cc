@@ -112,14 +112,18 @@ void Connection::on_retransmit_timer(Instant now) {
     ++timeouts_;
     if (is_synchronized(state_)) {
       // One reduction for a window of data: fast recovery has made it.
-      congestion_.on_timeout(moment_of_loss(now), retries_ > 0 || in_fast_recovery());
-      ecn_.on_reduced(snd_.max);
-      loss_.on_timeout(snd_.max);
+      bool reduced = retries_ > 0 || in_fast_recovery();
+      Moment at = moment_of_loss(now);
       if (recovery_) {
         on_tracked_timeout(retries_ > 0, now);
       } else {
+        on_untracked_loss(snd_.in_flight(), now);
         snd_.go_back();
       }
+      at.pipe = pipe();
+      congestion_.on_timeout(at, reduced);
+      ecn_.on_reduced(snd_.max);
+      loss_.on_timeout(snd_.max);
     } else {
       note_fast_open_failure();
       syn_lost_ = true;
@@ -155,7 +159,8 @@ Duration Connection::persist_interval() const {
 
 bool Connection::holds_empty_buffers() const {
   bool received = rcv_.gaps.empty() && (rcv_.gaps.holds_memory() || (rcv_.text.empty() && rcv_.text.capacity() != 0));
-  return received || (snd_.text.empty() && (snd_.text.capacity() != 0 || (recovery_ && snd_.in_flight() == 0)));
+  return received ||
+         (snd_.text.empty() && (snd_.text.capacity() != 0 || ((recovery_ || rate_probe_) && snd_.in_flight() == 0)));
 }
 
 void Connection::on_release_timer() {
@@ -163,7 +168,10 @@ void Connection::on_release_timer() {
   buffers_used_ = false;
   if (used) return;  // reschedule() looks again in a while
   if (snd_.text.empty()) snd_.text.release();
-  if (snd_.in_flight() == 0) recovery_.reset();
+  if (snd_.in_flight() == 0) {
+    recovery_.reset();
+    rate_probe_.reset();
+  }
   if (rcv_.gaps.empty()) {
     rcv_.gaps.release();
     if (rcv_.text.empty()) rcv_.text.release();

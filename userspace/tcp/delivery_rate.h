@@ -35,6 +35,9 @@ class DeliveryRate {
     limited_until_ = delivered + std::max(pipe, 1u);
   }
 
+  // Something was delivered that is not sampled.
+  void on_delivered(Instant now) { delivered_at_ = Tick(now); }
+
   // An ACK has brought `delivered` to what it is now; `p` is of the segments that it acknowledged the one that was sent
   // the latest.
   RateSample sample(const Transmission& p, Instant now, std::uint64_t delivered, std::uint64_t lost, Duration min_rtt) {

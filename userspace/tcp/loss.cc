@@ -22,15 +22,18 @@ void LossDetector::enter(SeqNum max, std::uint32_t ssthresh, std::uint32_t mss) 
   window_ = ssthresh + 3 * mss;
   recover_ = max;
   in_recovery_ = true;
+  timed_out_ = false;
   partial_seen_ = false;
 }
 
 LossDetector::NewAck LossDetector::on_new_ack(SeqNum una, std::uint32_t acked, std::uint32_t mss) {
   dup_acks_ = 0;
   if (!in_recovery_) {
+    bool mended = timed_out_ && una.at_or_after(recover_);
+    if (mended) timed_out_ = false;
     // It stays within reach of modular comparison over a long stretch without loss.
     if (una.after(recover_)) recover_ = una - 1;
-    return NewAck::normal;
+    return mended ? NewAck::after_timeout : NewAck::normal;
   }
   if (una.at_or_after(recover_)) {
     in_recovery_ = false;
@@ -51,6 +54,7 @@ LossDetector::NewAck LossDetector::on_new_ack(SeqNum una, std::uint32_t acked, s
 void LossDetector::on_timeout(SeqNum max) {
   // RFC 6582 3.2, 4
   recover_ = max;
+  timed_out_ = true;
   in_recovery_ = false;
   dup_acks_ = 0;
 }

@@ -31,6 +31,7 @@ class LossDetector {
     first_partial,  // in recovery, and the next segment is lost too: send it again, restart the timer
     partial,        // as above, but let the timer run
     full,           // recovery is over
+    after_timeout,  // all that was in flight when the timer expired is acknowledged
   };
   // `una` after the ACK, which has acknowledged `acked` bytes.
   NewAck on_new_ack(SeqNum una, std::uint32_t acked, std::uint32_t mss);
@@ -43,6 +44,7 @@ class LossDetector {
   std::uint32_t dup_acks_ = 0;
   bool in_recovery_ = false;
   bool partial_seen_ = false;
+  bool timed_out_ = false;  // and recover_ has not been reached since
 };
 
 }  // namespace weir::tcp

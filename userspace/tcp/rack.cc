@@ -49,43 +49,4 @@ Duration Rack::reordering_window(const Transmissions& out, const View& view) con
   return std::min(multiplier_ * (view.min_rtt / 4), view.srtt);
 }
 
-// RACK_detect_loss(). In the order of transmission, so that it ends at the first that is not lost yet.
-Rack::Detection Rack::detect(Transmissions& out, const View& view) const {
-  Detection result;
-  if (rtt_ == Duration{}) return result;
-  Duration patience = rtt_ + reordering_window(out, view);
-  Tick now(view.now);
-  for (Transmissions::Id id = out.oldest(); id != out.behind();) {
-    const Transmission& t = out[id];
-    if (!sent_after(sent_, end_, t.sent, t.end)) break;
-    Duration remaining = patience - (now - t.sent);
-    if (remaining > Duration{}) {
-      result.again_in = remaining;
-      break;
-    }
-    Transmissions::Id next = out.after(id);
-    result.lost += out.length(id);
-    ++result.segments;
-    out.mark_lost(id);
-    id = next;
-  }
-  return result;
-}
-
-Rack::Detection Rack::detect_on_timeout(Transmissions& out, const View& view) const {
-  Detection result;
-  Duration patience = rtt_ + reordering_window(out, view);
-  Tick now(view.now);
-  for (Transmissions::Id id = out.oldest(); id != out.behind();) {
-    Transmissions::Id next = out.after(id);
-    if (id == out.first() || now - out[id].sent >= patience) {
-      result.lost += out.length(id);
-      ++result.segments;
-      out.mark_lost(id);
-    }
-    id = next;
-  }
-  return result;
-}
-
 }  // namespace weir::tcp

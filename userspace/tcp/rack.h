@@ -41,12 +41,24 @@ class Rack {
     Duration srtt;
     bool in_recovery;
   };
-  Detection detect(Transmissions& out, const View& view) const;
+  // `lost(t, bytes)` for each segment that is marked.
+  template <class Lost>
+  Detection detect(Transmissions& out, const View& view, Lost&& lost) const;
   // RFC 8985 6.3: the retransmission timer expired. The first is lost whatever its time.
-  Detection detect_on_timeout(Transmissions& out, const View& view) const;
+  template <class Lost>
+  Detection detect_on_timeout(Transmissions& out, const View& view, Lost&& lost) const;
   Duration reordering_window(const Transmissions& out, const View& view) const;
 
  private:
+  template <class Lost>
+  static void mark(Transmissions& out, Transmissions::Id id, Detection& found, Lost& lost) {
+    std::uint32_t bytes = out.length(id);
+    found.lost += bytes;
+    ++found.segments;
+    out.mark_lost(id);
+    lost(out[id], bytes);
+  }
+
   Tick sent_;    // RACK.xmit_ts: of the segment delivered that was sent the latest
   SeqNum end_;   // RACK.end_seq
   SeqNum fack_;  // RACK.fack: the highest delivered
@@ -59,5 +71,40 @@ class Rack {
   std::uint8_t multiplier_ = 1;  // RACK.reo_wnd_mult
   std::uint8_t persist_ = 0;     // RACK.reo_wnd_persist: recoveries for which it stays
 };
+
+// RACK_detect_loss(). In the order of transmission, so that it ends at the first that is not lost yet.
+template <class Lost>
+Rack::Detection Rack::detect(Transmissions& out, const View& view, Lost&& lost) const {
+  Detection found;
+  if (rtt_ == Duration{}) return found;
+  Duration patience = rtt_ + reordering_window(out, view);
+  Tick now(view.now);
+  for (Transmissions::Id id = out.oldest(); id != out.behind();) {
+    const Transmission& t = out[id];
+    if (!sent_after(sent_, end_, t.sent, t.end)) break;
+    Duration remaining = patience - (now - t.sent);
+    if (remaining > Duration{}) {
+      found.again_in = remaining;
+      break;
+    }
+    Transmissions::Id next = out.after(id);
+    mark(out, id, found, lost);
+    id = next;
+  }
+  return found;
+}
+
+template <class Lost>
+Rack::Detection Rack::detect_on_timeout(Transmissions& out, const View& view, Lost&& lost) const {
+  Detection found;
+  Duration patience = rtt_ + reordering_window(out, view);
+  Tick now(view.now);
+  for (Transmissions::Id id = out.oldest(); id != out.behind();) {
+    Transmissions::Id next = out.after(id);
+    if (id == out.first() || now - out[id].sent >= patience) mark(out, id, found, lost);
+    id = next;
+  }
+  return found;
+}
 
 }  // namespace weir::tcp

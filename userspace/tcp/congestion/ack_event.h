@@ -57,12 +57,24 @@ constexpr std::uint32_t slow_start_growth(const AckEvent& ack, bool after_timeou
   return ack.acked < segments * ack.mss ? ack.acked : segments * ack.mss;
 }
 
+// A segment that is taken for lost, and the connection when it left.
+struct SegmentLoss {
+  Instant now;
+  std::uint32_t bytes = 0;
+  std::uint32_t tx_in_flight = 0;  // bytes in flight just after it left; zero: not known
+  std::uint32_t lost = 0;          // bytes marked lost since then, with it
+  std::uint64_t delivered = 0;     // as in AckEvent, now
+  bool app_limited = false;
+  bool selective = false;  // as in AckEvent
+};
+
 // What the events besides an ACK tell.
 struct Moment {
   Instant now;
   std::uint32_t mss = 0;
   std::uint32_t in_flight = 0;  // bytes; of a congestion event, in the window that met it, and no more than the window
   Duration srtt;                // zero: not yet measured
+  std::uint32_t pipe = 0;       // bytes in flight now, without what is taken for lost
 };
 
 }  // namespace weir::tcp

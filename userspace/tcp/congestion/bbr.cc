@@ -40,29 +40,13 @@ std::uint32_t Bbr::ssthresh() const {
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(bdp_multiple(1), 2 * mss_, kMostWindow));
 }
 
-// Without SACK there are no samples: what a round trip has brought is one, if a coarse one.
-AckEvent Bbr::with_sample(const AckEvent& ack) {
-  AckEvent with = ack;
-  if (ack.rate.delivered > 0) {
-    sampled_ = true;
-  } else if (!sampled_ && ack.round_start) {
-    if (sample_from_ != Instant{}) {
-      with.rate.delivered = ack.delivered - sample_delivered_;
-      with.rate.interval = ack.now - sample_from_;
-      with.rate.prior_delivered = sample_delivered_;
-      with.rate.tx_in_flight = ack.peak_in_flight;
-      with.rate.app_limited = !is_cwnd_limited(ack);
-    }
-    sample_from_ = ack.now;
-    sample_delivered_ = ack.delivered;
-  }
-  return with;
-}
-
-void Bbr::on_ack(const AckEvent& raw) {
-  AckEvent ack = with_sample(raw);
+void Bbr::on_ack(const AckEvent& told) {
+  AckEvent ack = told;
   mss_ = ack.mss;
-  in_loss_recovery_ = ack.in_recovery;
+  delivered_ = ack.delivered;
+  if (ack.rate.prior_delivered >= limited_from_ && ack.rate.prior_delivered < limited_until_) {
+    ack.rate.app_limited = true;
+  }
   update_model_and_state(ack);
   set_pacing_rate(pacing_gain());
   set_cwnd(ack);
@@ -88,15 +72,12 @@ void Bbr::update_model_and_state(const AckEvent& ack) {
 // --- rounds and signals ---
 
 // 5.5.1
-void Bbr::start_round(const AckEvent& ack) { next_round_delivered_ = ack.delivered; }
-
 void Bbr::update_round(const AckEvent& ack) {
   round_start_ = ack.rate.delivered > 0 && ack.rate.prior_delivered >= next_round_delivered_;
   if (!round_start_) return;
-  start_round(ack);
+  start_round(ack.delivered);
   ++round_count_;
   ++rounds_since_bw_probe_;
-  packet_conservation_ = false;
   if (round_count_ % kExtraAckedRounds == 0) {
     extra_acked_last_ = extra_acked_this_;
     extra_acked_this_ = 0;
@@ -117,10 +98,7 @@ void Bbr::update_latest_delivery_signals(const AckEvent& ack) {
 void Bbr::update_congestion_signals(const AckEvent& ack) {
   update_round(ack);
   update_max_bw(ack);
-  if (ack.newly_lost > 0) {
-    loss_in_round_ = true;
-    if (loss_events_in_round_ < 255) ++loss_events_in_round_;
-  }
+  if (ack.newly_lost > 0 && loss_events_in_round_ < 255) ++loss_events_in_round_;
   if (!loss_round_start_) return;
   adapt_lower_bounds();
   loss_in_round_ = false;
@@ -180,44 +158,75 @@ void Bbr::save_cwnd() {
   prior_cwnd_ = recovering ? std::max(prior_cwnd_, cwnd_) : cwnd_;
 }
 
-void Bbr::on_loss(const Moment& at) {
+// 5.5.11.1
+void Bbr::save_state_upon_loss() {
   save_cwnd();
+  undo_state_ = UndoState::none;
   undo_bw_shortterm_ = bw_shortterm_;
   undo_inflight_shortterm_ = inflight_shortterm_;
   undo_inflight_longterm_ = inflight_longterm_;
-  packet_conservation_ = true;
-  cwnd_ = std::max(at.in_flight, at.mss);
+}
+
+// 5.5.10.2
+void Bbr::note_loss(std::uint64_t delivered) {
+  if (!loss_in_round_) {
+    loss_round_delivered_ = delivered;
+    save_state_upon_loss();
+  }
+  loss_in_round_ = true;
+}
+
+void Bbr::on_segment_lost(const SegmentLoss& loss) {
+  note_loss(loss.delivered);
+  if (!bw_probe_samples_) return;
+  if (is_inflight_too_high(loss.lost, loss.tx_in_flight, loss.selective)) handle_inflight_too_high(loss);
+}
+
+// 5.6.4.4: fast recovery answers by the model.
+void Bbr::on_loss(const Moment&) {
+  save_state_upon_loss();
   in_loss_recovery_ = true;
 }
 
-void Bbr::on_ecn(const Moment&) { loss_in_round_ = true; }
+void Bbr::on_ecn(const Moment&) { note_loss(delivered_); }
 
 void Bbr::on_recovered(const Moment&) {
-  packet_conservation_ = in_loss_recovery_ = false;
+  in_loss_recovery_ = false;
   cwnd_ = std::max(cwnd_, prior_cwnd_);
 }
 
 void Bbr::on_timeout(const Moment& at, bool again) {
-  if (!again) save_cwnd();
-  cwnd_ = at.mss;
-  loss_in_round_ = true;
+  if (!again) save_state_upon_loss();
+  in_loss_recovery_ = true;
+  cwnd_ = at.pipe + at.mss;
 }
+
+void Bbr::on_timeout_recovered(const Moment& at) { on_recovered(at); }
 
 // 5.4.1
 void Bbr::on_idle(const Moment& at) {
   idle_restart_ = true;
   extra_acked_since_ = at.now;
   if (in_probe_bw()) set_pacing_rate(1);
+  if (state_ == State::probe_rtt) check_probe_rtt_done(at.now, delivered_);
 }
 
+// 5.5.11.2
 void Bbr::undo() {
+  cwnd_ = std::max(cwnd_, prior_cwnd_);
+  in_loss_recovery_ = false;
   loss_in_round_ = false;
   reset_full_bw();
   bw_shortterm_ = std::max(bw_shortterm_, undo_bw_shortterm_);
   inflight_shortterm_ = std::max(inflight_shortterm_, undo_inflight_shortterm_);
   inflight_longterm_ = std::max(inflight_longterm_, undo_inflight_longterm_);
-  packet_conservation_ = in_loss_recovery_ = false;
-  cwnd_ = std::max(cwnd_, prior_cwnd_);
+  if (undo_state_ == UndoState::startup && state_ != State::startup) {
+    full_bw_reached_ = false;
+    if (state_ != State::probe_rtt) state_ = State::startup;
+  } else if (undo_state_ == UndoState::probe_bw_up && state_ != State::probe_bw_up) {
+    if (state_ != State::probe_rtt) start_probe_bw_refill(delivered_);
+  }
+  undo_state_ = UndoState::none;
 }
 
 // --- control parameters ---
@@ -260,7 +269,10 @@ std::uint64_t Bbr::bdp_multiple(double gain) const {
 
 std::uint64_t Bbr::max_inflight() const {
   std::uint64_t extra = full_bw_reached_ ? std::max(extra_acked_this_, extra_acked_last_) : extra_acked_this_;
-  std::uint64_t inflight = bdp_multiple(cwnd_gain()) + extra;
+  return quantized(bdp_multiple(cwnd_gain()) + extra);
+}
+
+std::uint64_t Bbr::quantized(std::uint64_t inflight) const {
   // QuantizationBudget: room for three bursts of a millisecond.
   std::uint64_t burst = std::max<std::uint64_t>(2 * mss_, std::min<std::uint64_t>(pacing_rate_ / 1'000, 64 * 1024));
   inflight = std::max({inflight, 3 * burst, static_cast<std::uint64_t>(min_pipe_cwnd())});
@@ -280,15 +292,12 @@ std::uint64_t Bbr::target_inflight() const { return std::min<std::uint64_t>(bdp_
 void Bbr::set_cwnd(const AckEvent& ack) {
   std::uint64_t most = max_inflight();
   std::uint64_t cwnd = cwnd_;
-  if (ack.newly_lost > 0) cwnd = cwnd > ack.newly_lost + mss_ ? cwnd - ack.newly_lost : mss_;
-  if (packet_conservation_) {
-    cwnd = std::max<std::uint64_t>(cwnd, ack.in_flight + ack.acked);
-  } else if (full_bw_reached_) {
+  if (full_bw_reached_) {
     cwnd = std::min(cwnd + ack.acked, most);
   } else if (cwnd < most || ack.delivered < initial_cwnd_) {
     cwnd += ack.acked;
   }
-  if (!packet_conservation_) cwnd = std::max<std::uint64_t>(cwnd, min_pipe_cwnd());
+  cwnd = std::max<std::uint64_t>(cwnd, min_pipe_cwnd());
   // 5.6.4.5
   if (state_ == State::probe_rtt) cwnd = std::min(cwnd, std::max<std::uint64_t>(bdp_multiple(0.5), min_pipe_cwnd()));
   // 5.6.4.7
@@ -317,9 +326,18 @@ void Bbr::update_min_rtt(const AckEvent& ack) {
   }
 }
 
-// 5.5.10.1
-bool Bbr::is_inflight_too_high(const AckEvent& ack) {
-  return ack.rate.lost > static_cast<double>(ack.rate.tx_in_flight) * kLossThresh;
+// 5.5.10.2
+bool Bbr::is_inflight_too_high(std::uint64_t lost, std::uint64_t tx_in_flight, bool selective) {
+  if (lost > 0 && !selective) return true;
+  return static_cast<double>(lost) > static_cast<double>(tx_in_flight) * kLossThresh;
+}
+
+// How much was in flight when the share of it that is lost met the threshold.
+std::uint64_t Bbr::inflight_at_loss(const SegmentLoss& loss) {
+  double before = loss.tx_in_flight > loss.bytes ? loss.tx_in_flight - loss.bytes : 0;
+  double lost_before = loss.lost > loss.bytes ? loss.lost - loss.bytes : 0;
+  double prefix = (kLossThresh * before - lost_before) / (1 - kLossThresh);
+  return static_cast<std::uint64_t>(std::max(before + prefix, 0.0));
 }
 
 }  // namespace weir::tcp

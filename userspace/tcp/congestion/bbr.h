@@ -13,8 +13,8 @@ namespace weir::tcp {
 // probes for more in turns, and bounds that losses set. Names are the draft's, without the prefix; rates are bytes a
 // second, volumes bytes.
 //
-// Where the draft asks per lost packet, this asks per ACK. It takes an ECN echo as a loss in that round trip; the draft
-// leaves ECN open.
+// It is draft-ietf-ccwg-bbr-06's, in its order. An ECN echo is taken as a loss in that round trip, which the draft
+// leaves open; and losses that one ACK tells of count as one range of them, as in Linux (5.3.1.3).
 class Bbr final : public Controller {
  public:
   enum class State : std::uint8_t {
@@ -31,10 +31,12 @@ class Bbr final : public Controller {
   void open(std::uint32_t window, const Moment& at) override;
   void take_over(std::uint32_t cwnd, std::uint32_t ssthresh, const Moment& at) override;
   void on_ack(const AckEvent& ack) override;
+  void on_segment_lost(const SegmentLoss& loss) override;
   void on_loss(const Moment& at) override;
   void on_ecn(const Moment& at) override;
   void on_recovered(const Moment& at) override;
   void on_timeout(const Moment& at, bool again) override;
+  void on_timeout_recovered(const Moment& at) override;
   void on_idle(const Moment& at) override;
   void undo() override;
   std::uint32_t cwnd() const override { return cwnd_; }
@@ -55,7 +57,6 @@ class Bbr final : public Controller {
   // What the ACKs of the present probe tell about (draft 5.3.3.2).
   enum class AckPhase : std::uint8_t { init, probe_stopping, refilling, probe_starting, probe_feedback };
 
-  AckEvent with_sample(const AckEvent& ack);
   // 5.2, the model
   void update_model_and_state(const AckEvent& ack);
   void update_round(const AckEvent& ack);
@@ -67,7 +68,8 @@ class Bbr final : public Controller {
   void adapt_lower_bounds();
   void reset_short_term_model();
   void reset_congestion_signals();
-  void start_round(const AckEvent& ack);
+  void start_round(std::uint64_t delivered) { next_round_delivered_ = delivered; }
+  void note_loss(std::uint64_t delivered);
   // 5.3.1, 5.3.2
   void check_full_bw_reached(const AckEvent& ack);
   void check_startup_high_loss(const AckEvent& ack);
@@ -76,26 +78,27 @@ class Bbr final : public Controller {
   void reset_full_bw();
   // 5.3.3
   void update_probe_bw_cycle_phase(const AckEvent& ack);
-  void adapt_long_term_model(const AckEvent& ack);
-  void start_probe_bw_down(const AckEvent& ack);
-  void start_probe_bw_refill(const AckEvent& ack);
+  bool adapt_long_term_model(const AckEvent& ack);
+  void start_probe_bw_down(Instant now, std::uint64_t delivered);
+  void start_probe_bw_refill(std::uint64_t delivered);
   void start_probe_bw_up(const AckEvent& ack);
   bool is_time_to_probe_bw(const AckEvent& ack) const;
   bool is_time_to_cruise(const AckEvent& ack) const;
   bool is_time_to_go_down(const AckEvent& ack);
   void raise_inflight_longterm_slope();
   void probe_inflight_longterm_upward(const AckEvent& ack);
-  void handle_inflight_too_high(const AckEvent& ack);
+  void handle_inflight_too_high(const SegmentLoss& loss);
   void pick_probe_wait();
   // 5.3.4
   void update_min_rtt(const AckEvent& ack);
   void check_probe_rtt(const AckEvent& ack);
   void handle_probe_rtt(const AckEvent& ack);
-  void exit_probe_rtt(const AckEvent& ack);
+  void check_probe_rtt_done(Instant now, std::uint64_t delivered);
   // 5.6, what follows from it
   void set_pacing_rate(double gain);
   void set_cwnd(const AckEvent& ack);
   std::uint64_t bdp_multiple(double gain) const;
+  std::uint64_t quantized(std::uint64_t inflight) const;
   std::uint64_t max_inflight() const;
   std::uint64_t inflight_with_headroom() const;
   std::uint64_t target_inflight() const;
@@ -106,8 +109,10 @@ class Bbr final : public Controller {
   bool in_probe_bw() const;
   bool is_probing_bw() const;
   bool is_cwnd_limited(const AckEvent& ack) const { return ack.peak_in_flight + ack.mss > cwnd_; }
-  static bool is_inflight_too_high(const AckEvent& ack);
+  static bool is_inflight_too_high(std::uint64_t lost, std::uint64_t tx_in_flight, bool selective);
+  static std::uint64_t inflight_at_loss(const SegmentLoss& loss);
   void save_cwnd();
+  void save_state_upon_loss();
   std::uint32_t random();
 
   std::uint32_t cwnd_ = 0;
@@ -140,9 +145,11 @@ class Bbr final : public Controller {
   std::uint32_t round_count_ = 0;
   std::uint32_t rounds_since_bw_probe_ = 0;
   std::uint32_t bw_probe_up_rounds_ = 0;
+  std::uint32_t drain_start_round_ = 0;
 
-  std::uint64_t sample_delivered_ = 0;
-  Instant sample_from_;
+  std::uint64_t delivered_ = 0;             // as the last ACK told
+  std::uint64_t limited_from_ = kInfinite;  // samples of what left from here
+  std::uint64_t limited_until_ = 0;         // to there are of ProbeRTT's low rate
   Instant cycle_stamp_;
   Instant min_rtt_stamp_;
   Instant probe_rtt_min_stamp_;
@@ -156,7 +163,6 @@ class Bbr final : public Controller {
   AckPhase ack_phase_ = AckPhase::init;
   std::uint8_t full_bw_count_ = 0;
   std::uint8_t loss_events_in_round_ = 0;
-  bool sampled_ = false;  // the connection measures the delivery rate
   bool full_bw_now_ = false;
   bool full_bw_reached_ = false;
   bool round_start_ = false;
@@ -166,8 +172,10 @@ class Bbr final : public Controller {
   bool probe_rtt_expired_ = false;
   bool probe_rtt_round_done_ = false;
   bool idle_restart_ = false;
-  bool packet_conservation_ = false;
+  bool prev_probe_too_high_ = false;
+  bool prev_probe_precautionary_ = false;
   bool in_loss_recovery_ = false;
+  enum class UndoState : std::uint8_t { none, startup, probe_bw_up } undo_state_ = UndoState::none;
 };
 
 }  // namespace weir::tcp

@@ -47,20 +47,28 @@ void Bbr::check_full_bw_reached(const AckEvent& ack) {
 // 5.3.1.3
 void Bbr::check_startup_high_loss(const AckEvent& ack) {
   bool high = state_ == State::startup && loss_round_start_ && in_loss_recovery_ &&
-              loss_events_in_round_ >= kStartupLossEvents && is_inflight_too_high(ack);
+              (loss_events_in_round_ >= kStartupLossEvents || !ack.selective) &&
+              is_inflight_too_high(ack.rate.lost, ack.rate.tx_in_flight, ack.selective);
   if (loss_round_start_) loss_events_in_round_ = 0;
   if (!high) return;
+  undo_state_ = UndoState::startup;
   full_bw_reached_ = true;
   inflight_longterm_ = std::max(bdp_multiple(1), inflight_latest_);
 }
 
 void Bbr::check_startup_done() {
-  if (state_ == State::startup && full_bw_reached_) state_ = State::drain;
+  if (state_ != State::startup || !full_bw_reached_) return;
+  state_ = State::drain;
+  drain_start_round_ = round_count_;
 }
 
 // 5.3.2
 void Bbr::check_drain(const AckEvent& ack) {
-  if (state_ == State::drain && ack.in_flight <= bdp_multiple(1)) start_probe_bw_down(ack);
+  constexpr std::uint32_t kMostRounds = 3;
+  if (state_ != State::drain) return;
+  if (ack.in_flight <= quantized(bdp_multiple(1)) || round_count_ > drain_start_round_ + kMostRounds) {
+    start_probe_bw_down(ack.now, ack.delivered);
+  }
 }
 
 // --- ProbeBW ---
@@ -73,55 +81,54 @@ std::uint32_t Bbr::random() {
   return random_state_;
 }
 
-// 5.3.3.5.3
+// 5.3.3.8.3
 void Bbr::pick_probe_wait() {
   rounds_since_bw_probe_ = random() & 1;
   bw_probe_wait_ = Duration::seconds(2) + Duration::milliseconds(random() % 1'000);
 }
 
-void Bbr::start_probe_bw_down(const AckEvent& ack) {
+// 5.3.3.9
+void Bbr::start_probe_bw_down(Instant now, std::uint64_t delivered) {
   reset_congestion_signals();
   probe_up_growth_ = 0;
   pick_probe_wait();
-  cycle_stamp_ = ack.now;
+  cycle_stamp_ = now;
   ack_phase_ = AckPhase::probe_stopping;
-  start_round(ack);
+  start_round(delivered);
   state_ = State::probe_bw_down;
 }
 
-void Bbr::start_probe_bw_refill(const AckEvent& ack) {
+void Bbr::start_probe_bw_refill(std::uint64_t delivered) {
   reset_short_term_model();
   bw_probe_up_rounds_ = 0;
   probe_up_remainder_ = 0;
+  prev_probe_precautionary_ = false;
   ack_phase_ = AckPhase::refilling;
-  start_round(ack);
+  start_round(delivered);
   state_ = State::probe_bw_refill;
 }
 
 void Bbr::start_probe_bw_up(const AckEvent& ack) {
   ack_phase_ = AckPhase::probe_starting;
-  start_round(ack);
-  cycle_stamp_ = ack.now;
+  start_round(ack.delivered);
   reset_full_bw();
   full_bw_ = ack.rate.rate();
   state_ = State::probe_bw_up;
   raise_inflight_longterm_slope();
 }
 
-// 5.3.3.6
 void Bbr::update_probe_bw_cycle_phase(const AckEvent& ack) {
-  if (!full_bw_reached_) return;
-  adapt_long_term_model(ack);
+  if (!full_bw_reached_ || adapt_long_term_model(ack)) return;
   switch (state_) {
     case State::probe_bw_down:
       if (is_time_to_probe_bw(ack)) {
-        start_probe_bw_refill(ack);
+        start_probe_bw_refill(ack.delivered);
       } else if (is_time_to_cruise(ack)) {
         state_ = State::probe_bw_cruise;
       }
       break;
     case State::probe_bw_cruise:
-      if (is_time_to_probe_bw(ack)) start_probe_bw_refill(ack);
+      if (is_time_to_probe_bw(ack)) start_probe_bw_refill(ack.delivered);
       break;
     case State::probe_bw_refill:
       // A round trip at the full rate, so that what follows meets a full pipe.
@@ -131,14 +138,17 @@ void Bbr::update_probe_bw_cycle_phase(const AckEvent& ack) {
       }
       break;
     case State::probe_bw_up:
-      if (is_time_to_go_down(ack)) start_probe_bw_down(ack);
+      if (is_time_to_go_down(ack)) {
+        prev_probe_too_high_ = false;  // not yet
+        start_probe_bw_down(ack.now, ack.delivered);
+      }
       break;
     default:
       break;
   }
 }
 
-// 5.3.3.5: after two to three seconds, or when Reno would have grown by as much.
+// 5.3.3.8: after two to three seconds, or when Reno would have grown by as much.
 bool Bbr::is_time_to_probe_bw(const AckEvent& ack) const {
   if (ack.now > cycle_stamp_ + bw_probe_wait_) return true;
   std::uint64_t reno_rounds = target_inflight() / mss_;
@@ -146,10 +156,15 @@ bool Bbr::is_time_to_probe_bw(const AckEvent& ack) const {
 }
 
 bool Bbr::is_time_to_cruise(const AckEvent& ack) const {
-  return ack.in_flight <= inflight_with_headroom() && ack.in_flight <= bdp_multiple(1);
+  return ack.in_flight <= inflight_with_headroom() && ack.in_flight <= quantized(bdp_multiple(1));
 }
 
 bool Bbr::is_time_to_go_down(const AckEvent& ack) {
+  // 5.3.3.6: what was too much the last time is gone to with care, and not held.
+  if (prev_probe_too_high_ && ack.in_flight >= inflight_longterm_) {
+    prev_probe_precautionary_ = true;
+    return true;
+  }
   if (is_cwnd_limited(ack) && cwnd_ >= inflight_longterm_) {
     reset_full_bw();
     full_bw_ = ack.rate.rate();
@@ -158,7 +173,7 @@ bool Bbr::is_time_to_go_down(const AckEvent& ack) {
   return full_bw_now_;
 }
 
-// 5.3.3.7: a segment more in the first round trip of a probe, then twice as many in each.
+// 5.3.3.5: a segment more in the first round trip of a probe, then twice as many in each.
 void Bbr::raise_inflight_longterm_slope() {
   double growth = static_cast<double>(mss_) * static_cast<double>(std::uint64_t{1} << bw_probe_up_rounds_);
   bw_probe_up_rounds_ = std::min(bw_probe_up_rounds_ + 1, 30u);
@@ -174,32 +189,38 @@ void Bbr::probe_inflight_longterm_upward(const AckEvent& ack) {
   if (round_start_) raise_inflight_longterm_slope();
 }
 
-// 5.3.3.7
-void Bbr::adapt_long_term_model(const AckEvent& ack) {
+// True: it has gone to another state.
+bool Bbr::adapt_long_term_model(const AckEvent& ack) {
   if (ack_phase_ == AckPhase::probe_starting && round_start_) ack_phase_ = AckPhase::probe_feedback;
   if (ack_phase_ == AckPhase::probe_stopping && round_start_) {
     // The ACKs of the probe are all in.
     bw_probe_samples_ = false;
     ack_phase_ = AckPhase::init;
     if (in_probe_bw() && !ack.rate.app_limited) advance_max_bw_filter();
+    // 5.3.3.6: a careful probe has met no loss.
+    if (in_probe_bw() && prev_probe_precautionary_ && !prev_probe_too_high_) {
+      start_probe_bw_refill(ack.delivered);
+      return true;
+    }
   }
-  if (is_inflight_too_high(ack)) {
-    if (bw_probe_samples_) handle_inflight_too_high(ack);
-    return;
-  }
-  if (inflight_longterm_ == kInfinite) return;
+  if (is_inflight_too_high(ack.rate.lost, ack.rate.tx_in_flight, ack.selective)) return false;
+  if (inflight_longterm_ == kInfinite) return false;
   inflight_longterm_ = std::max<std::uint64_t>(inflight_longterm_, ack.rate.tx_in_flight);
   if (state_ == State::probe_bw_up) probe_inflight_longterm_upward(ack);
+  return false;
 }
 
-// 5.5.10.1
-void Bbr::handle_inflight_too_high(const AckEvent& ack) {
-  bw_probe_samples_ = false;
-  if (!ack.rate.app_limited) {
+// 5.5.10.2
+void Bbr::handle_inflight_too_high(const SegmentLoss& loss) {
+  prev_probe_too_high_ = true;
+  bw_probe_samples_ = false;  // one answer to a probe
+  if (!loss.app_limited) {
     auto least = static_cast<std::uint64_t>(static_cast<double>(target_inflight()) * kBeta);
-    inflight_longterm_ = std::max<std::uint64_t>(ack.rate.tx_in_flight, least);
+    inflight_longterm_ = std::max(inflight_at_loss(loss), least);
   }
-  if (state_ == State::probe_bw_up) start_probe_bw_down(ack);
+  if (state_ != State::probe_bw_up) return;
+  undo_state_ = UndoState::probe_bw_up;
+  start_probe_bw_down(loss.now, loss.delivered);
 }
 
 // --- ProbeRTT ---
@@ -211,32 +232,35 @@ void Bbr::check_probe_rtt(const AckEvent& ack) {
     state_ = State::probe_rtt;
     probe_rtt_done_stamp_ = Instant::never();
     ack_phase_ = AckPhase::probe_stopping;
-    start_round(ack);
+    start_round(ack.delivered);
+    limited_from_ = ack.delivered;
   }
   if (state_ == State::probe_rtt) handle_probe_rtt(ack);
   if (ack.rate.delivered > 0) idle_restart_ = false;
 }
 
 void Bbr::handle_probe_rtt(const AckEvent& ack) {
+  // Its low rates say nothing of the path.
+  limited_until_ = ack.delivered + std::max(ack.in_flight, 1u);
   if (probe_rtt_done_stamp_ == Instant::never()) {
     if (ack.in_flight > std::max<std::uint64_t>(bdp_multiple(0.5), min_pipe_cwnd())) return;
     probe_rtt_done_stamp_ = ack.now + kProbeRttDuration;
     probe_rtt_round_done_ = false;
-    start_round(ack);
+    start_round(ack.delivered);
     return;
   }
   if (round_start_) probe_rtt_round_done_ = true;
-  if (!probe_rtt_round_done_ || ack.now <= probe_rtt_done_stamp_) return;
-  probe_rtt_min_stamp_ = ack.now;
-  cwnd_ = std::max(cwnd_, prior_cwnd_);
-  exit_probe_rtt(ack);
+  if (probe_rtt_round_done_) check_probe_rtt_done(ack.now, ack.delivered);
 }
 
-// 5.3.4.4
-void Bbr::exit_probe_rtt(const AckEvent& ack) {
+void Bbr::check_probe_rtt_done(Instant now, std::uint64_t delivered) {
+  if (probe_rtt_done_stamp_ == Instant::never() || now <= probe_rtt_done_stamp_) return;
+  probe_rtt_min_stamp_ = now;
+  cwnd_ = std::max(cwnd_, prior_cwnd_);
+  // 5.3.4.4
   reset_short_term_model();
   if (full_bw_reached_) {
-    start_probe_bw_down(ack);
+    start_probe_bw_down(now, delivered);
     state_ = State::probe_bw_cruise;
   } else {
     state_ = State::startup;

@@ -34,10 +34,12 @@ class Congestion {
 
   // The events, as in Controller.
   void on_ack(const AckEvent& ack) { controller_->on_ack(ack); }
+  void on_segment_lost(const SegmentLoss& loss) { controller_->on_segment_lost(loss); }
   void on_loss(const Moment& at) { controller_->on_loss(at); }
   void on_ecn(const Moment& at) { controller_->on_ecn(at); }
   void on_recovered(const Moment& at) { controller_->on_recovered(at); }
   void on_timeout(const Moment& at, bool again) { controller_->on_timeout(at, again); }
+  void on_timeout_recovered(const Moment& at) { controller_->on_timeout_recovered(at); }
   void on_idle(const Moment& at) { controller_->on_idle(at); }
   void undo() { controller_->undo(); }
 

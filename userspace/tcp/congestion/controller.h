@@ -40,15 +40,20 @@ class Controller {
   // Text was acknowledged. Within a recovery too, with `in_recovery` set: a window does not grow then, but a model of
   // the path may learn.
   virtual void on_ack(const AckEvent& ack) = 0;
+  // One segment more is taken for lost: of an episode that has begun, or that on_loss() or on_timeout() begins next.
+  // For a model of the path; a window reacts to the episode.
+  virtual void on_segment_lost(const SegmentLoss&) {}
   // A loss episode begins (RFC 5681 3.2): at most once for each window of data.
   virtual void on_loss(const Moment& at) = 0;
   // The peer echoes a CE mark (RFC 3168 6.1.2): at most once for each window of data, and not within a recovery. How
   // many bytes were marked, AckEvent::ece tells.
   virtual void on_ecn(const Moment& at) { on_loss(at); }
-  // All of a loss episode is mended.
+  // All of the episode is mended.
   virtual void on_recovered(const Moment& at) = 0;
   // The retransmission timer expired; `again`: within a loss episode for which the window has been reduced.
   virtual void on_timeout(const Moment& at, bool again) = 0;
+  // All that was in flight when it expired last is acknowledged. Slow start has brought a window where it is.
+  virtual void on_timeout_recovered(const Moment&) {}
   // Sending begins after nothing has been sent for longer than the RTO (RFC 5681 4.1).
   virtual void on_idle(const Moment& at) = 0;
   // The last on_loss() or on_timeout() was spurious (RFC 4015, RFC 5682): nothing had been lost.

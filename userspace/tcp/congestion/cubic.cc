@@ -25,6 +25,7 @@ void Cubic::take_over(std::uint32_t cwnd, std::uint32_t ssthresh, const Moment&)
   ssthresh_ = ssthresh;
   // What the window was before its last reduction, this one has not seen.
   plateau_at_start_ = true;
+  remember();  // an episode of the other's is not to be undone
 }
 
 void Cubic::on_ack(const AckEvent& ack) {

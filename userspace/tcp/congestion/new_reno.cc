@@ -16,6 +16,7 @@ void NewReno::open(std::uint32_t window, const Moment&) { cwnd_ = window; }
 void NewReno::take_over(std::uint32_t cwnd, std::uint32_t ssthresh, const Moment&) {
   cwnd_ = cwnd;
   ssthresh_ = ssthresh;
+  remember();  // an episode of the other's is not to be undone
 }
 
 void NewReno::on_ack(const AckEvent& ack) {

@@ -106,6 +106,11 @@ void OffPath::on_timeout(const Moment& at, bool again) {
   send(again ? FlowReport::timed_out_again : FlowReport::timed_out, at);
 }
 
+void OffPath::on_timeout_recovered(const Moment& at) {
+  receive(at.now);
+  send(FlowReport::recovered, at);
+}
+
 void OffPath::on_idle(const Moment& at) {
   receive(at.now);
   if (!answered()) local_.on_idle(at);

@@ -78,6 +78,7 @@ class OffPath final : public Controller {
   void on_ecn(const Moment& at) override;
   void on_recovered(const Moment& at) override;
   void on_timeout(const Moment& at, bool again) override;
+  void on_timeout_recovered(const Moment& at) override;
   void on_idle(const Moment& at) override;
   void undo() override;
   std::uint32_t cwnd() const override { return answered() ? control_.cwnd : local_.cwnd(); }
