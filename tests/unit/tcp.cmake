@@ -4,6 +4,7 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_bbr_test.cc
     tcp_close_test.cc
     tcp_congestion_test.cc
+    tcp_controller_events_test.cc
     tcp_cubic_test.cc
     tcp_data_test.cc
     tcp_ecn_test.cc
@@ -19,6 +20,7 @@ weir_gtest(weir_tcp_test LABEL unit
     tcp_path_test.cc
     tcp_recovery_test.cc
     tcp_sack_test.cc
+    tcp_spurious_test.cc
     tcp_transfer_test.cc
     tcp_transmissions_test.cc
     tcp_validation_test.cc

@@ -169,6 +169,71 @@ TEST(TcpBbr, TheWindowIsTheGainTimesTheVolumeAndNeverBelowFourSegments) {
   EXPECT_GE(tiny.cwnd(), 4 * kMss);
 }
 
+// 5.5.10.2
+TEST(TcpBbr, LossesOfAProbeBoundTheInflightAtTheSegmentThatMetTheThreshold) {
+  Bbr bbr;
+  Path path(bbr, {});
+  ASSERT_TRUE(run_to(path, bbr, State::probe_bw_up));
+  SegmentLoss loss;
+  loss.now = path.now();
+  loss.bytes = kMss;
+  loss.delivered = path.delivered();
+  loss.selective = true;
+  // A fiftieth is not too much.
+  loss.tx_in_flight = 50 * kMss;
+  loss.lost = kMss;
+  bbr.on_segment_lost(loss);
+  EXPECT_EQ(bbr.inflight_longterm(), std::numeric_limits<std::uint64_t>::max());
+  EXPECT_EQ(bbr.state(), State::probe_bw_up);
+  // Of sixty, more than two are: with the second segment 1.18 of 59 are, so a fifth of the sixtieth fits.
+  loss.tx_in_flight = 60 * kMss;
+  loss.lost = 2 * kMss;
+  bbr.on_segment_lost(loss);
+  EXPECT_NEAR(static_cast<double>(bbr.inflight_longterm()), 59'000 + (0.02 * 59'000 - 1'000) / 0.98, 1);
+  EXPECT_EQ(bbr.state(), State::probe_bw_down);
+  // One answer to a probe.
+  loss.lost = 40 * kMss;
+  bbr.on_segment_lost(loss);
+  EXPECT_NEAR(static_cast<double>(bbr.inflight_longterm()), 59'184, 1);
+}
+
+// 5.3.3.6
+TEST(TcpBbr, TheProbeAfterOneThatWasTooMuchGoesDownAtTheBoundAndAnotherFollowsAtOnce) {
+  Bbr bbr;
+  Path path(bbr, {});
+  ASSERT_TRUE(run_to(path, bbr, State::probe_bw_up));
+  path.run(Duration::milliseconds(20));
+  SegmentLoss loss;
+  loss.now = path.now();
+  loss.bytes = loss.lost = kMss;
+  loss.delivered = path.delivered();
+  loss.tx_in_flight = 40 * kMss;
+  loss.selective = true;
+  bbr.on_segment_lost(loss);
+  ASSERT_EQ(bbr.state(), State::probe_bw_down);
+  ASSERT_TRUE(run_to(path, bbr, State::probe_bw_up));
+  ASSERT_TRUE(run_to(path, bbr, State::probe_bw_down));
+  EXPECT_TRUE(run_to(path, bbr, State::probe_bw_refill, Duration::milliseconds(100))) << "it has met no loss";
+}
+
+// 5.5.11.2
+TEST(TcpBbr, AProbeThatASpuriousLossEndedBeginsAgain) {
+  Bbr bbr;
+  Path path(bbr, {});
+  ASSERT_TRUE(run_to(path, bbr, State::probe_bw_up));
+  SegmentLoss loss;
+  loss.now = path.now();
+  loss.bytes = loss.lost = kMss;
+  loss.delivered = path.delivered();
+  loss.tx_in_flight = 40 * kMss;
+  loss.selective = true;
+  bbr.on_segment_lost(loss);
+  ASSERT_EQ(bbr.state(), State::probe_bw_down);
+  bbr.undo();
+  EXPECT_EQ(bbr.state(), State::probe_bw_refill);
+  EXPECT_EQ(bbr.inflight_longterm(), std::numeric_limits<std::uint64_t>::max());
+}
+
 TEST(TcpBbr, ATimeOutLeavesOneSegmentAndUndoBringsTheWindowBack) {
   Bbr bbr;
   Path path(bbr, {});

@@ -38,6 +38,14 @@ TEST(TcpNewReno, AMarkIsALoss) {
   EXPECT_EQ(c.cwnd(), 20 * kMss);
 }
 
+TEST(TcpNewReno, WhatAnotherControllerReducedIsNotUndone) {
+  NewReno c;
+  c.take_over(20 * kMss, 20 * kMss, moment_at(at_ms(0), 20 * kMss));
+  c.undo();
+  EXPECT_EQ(c.cwnd(), 20 * kMss);
+  EXPECT_EQ(c.ssthresh(), 20 * kMss);
+}
+
 // --- DCTCP ---
 
 // A window of data, `marked` of ten parts of which are marked.

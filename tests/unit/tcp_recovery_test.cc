@@ -1,78 +1,23 @@
 // SPDX-License-Identifier: MIT
-// Loss recovery with SACK: RFC 8985 (RACK-TLP), RFC 9937 (PRR), RFC 3042, RFC 3522 and 4015 (Eifel), RFC 5682 (F-RTO),
-// RFC 2883, RFC 2018 8.
-#include <memory>
+// Loss recovery with SACK: RFC 8985 (RACK-TLP), RFC 9937 (PRR), RFC 3042, RFC 2883, RFC 2018 8. What turns out to have
+// been no loss is tcp_spurious_test.cc's.
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "tcp_harness.h"
-#include "weir/tcp/congestion/new_reno.h"
+#include "tcp_flight.h"
 #include "weir/tcp/proportional_rate.h"
 
 namespace weir::tcp {
 namespace {
 
-using test::Packet;
-using test::Peer;
-using test::plain;
+using test::ack;
+using test::Flight;
+using test::kMss;
+using test::kRtt;
+using test::ms;
+using test::Numbers;
 using test::Scene;
-
-constexpr std::uint32_t kMss = 1'000;
-constexpr Duration kRtt = Duration::milliseconds(40);
-
-Scene setting() {
-  Scene s = plain();
-  s.birth.mss = kMss;
-  s.config.send_buffer = 1u << 20;
-  s.config.congestion = "reno";
-  return s;
-}
-
-Duration ms(std::int64_t n) { return Duration::milliseconds(n); }
-
-std::string ack(std::uint32_t n, const std::string& sack = {}) {
-  return ". 1:1(0) ack " + std::to_string(n) + " win 65535" + (sack.empty() ? "" : " <sack " + sack + ">");
-}
-
-// ESTABLISHED, with a window of ten segments and a round trip of 40 ms, also of one segment that has been acknowledged.
-struct Flight : Peer {
-  explicit Flight(const Scene& s = setting()) : Peer(s) {
-    connect();
-    take();
-    wait(kRtt);
-    std::string options = s.config.timestamps ? "<mss 1012,sackOK,ts 5 _>" : "<mss 1000,sackOK>";
-    in("S. 0:0(0) ack 1 win 65535 " + options);
-    take();
-    fill(1);
-    wait(kRtt);
-    in(ack(kMss + 1));
-  }
-  // `n` segments more leave now.
-  void fill(std::uint32_t n) {
-    write(n * kMss);
-    EXPECT_EQ(take().size(), n);
-  }
-  // In segments behind the first: the ACK of the first `acked`, SACK blocks of [from, to) pairs.
-  void ack_segments(std::uint32_t acked, std::vector<std::pair<std::uint32_t, std::uint32_t>> blocks = {}) {
-    std::string words;
-    for (auto [from, to] : blocks) words += (words.empty() ? "" : " ") + number(from) + ":" + number(to);
-    in(ack(warm_ * kMss + acked * kMss + 1, words));
-  }
-  std::string number(std::uint32_t segment) const { return std::to_string((warm_ + segment) * kMss + 1); }
-  // The segments, counted from 0 behind the first, that leave now.
-  std::vector<std::uint32_t> leave() {
-    std::vector<std::uint32_t> numbers;
-    for (const Packet& p : take()) {
-      if (p.length > 0) numbers.push_back((p.seq - 1) / kMss - warm_);
-    }
-    return numbers;
-  }
-
-  std::uint32_t warm_ = 1;
-};
-
-using Numbers = std::vector<std::uint32_t>;
+using test::setting;
 
 // --- fast retransmit with SACK ---
 
@@ -448,107 +393,6 @@ TEST(TcpRecovery, APeerMayDropWhatItHasSelectivelyAcknowledged) {
   EXPECT_EQ(p.info().timeouts, 1u);
 }
 
-// --- spurious retransmissions ---
-
-// RFC 5682 3.1
-TEST(TcpRecovery, FRtoTakesASpuriousTimeOutBack) {
-  Flight p;
-  p.write(100'000);
-  EXPECT_EQ(p.leave().size(), 10u);
-  p.wait_for_output();
-  p.take();  // the probe
-  p.wait_for_output();
-  EXPECT_EQ(p.info().timeouts, 1u);
-  EXPECT_EQ(p.leave(), Numbers{0});
-  std::uint32_t ssthresh = p.info().ssthresh;
-  EXPECT_LT(ssthresh, 10'000u);
-  // The path had paused: the ACKs of the first copies come.
-  p.ack_segments(1);
-  EXPECT_EQ(p.leave(), (Numbers{11, 12})) << "step 2: two new ones";
-  p.ack_segments(2);
-  EXPECT_EQ(p.info().undos, 1u);
-  EXPECT_GE(p.info().cwnd, 10'000u);
-  EXPECT_EQ(p.info().ssthresh, kNoThreshold);
-  for (std::uint32_t n : p.leave()) EXPECT_GT(n, 12u);
-  EXPECT_EQ(p.info().retransmits, 1u);
-}
-
-TEST(TcpRecovery, FRtoLetsATimeOutStandThatWasNone) {
-  Flight p;
-  p.write(100'000);
-  EXPECT_EQ(p.leave().size(), 10u);
-  p.wait_for_output();
-  p.take();
-  p.wait_for_output();
-  EXPECT_EQ(p.leave(), Numbers{0});
-  p.wait(kRtt);
-  p.ack_segments(1);
-  EXPECT_EQ(p.leave(), (Numbers{11, 12}));
-  p.wait(kRtt);
-  p.ack_segments(1, {{11, 12}});
-  EXPECT_EQ(p.info().undos, 0u);
-  Numbers again = p.leave();
-  ASSERT_FALSE(again.empty());
-  EXPECT_EQ(again[0], 1u);
-}
-
-// RFC 3522, RFC 4015
-TEST(TcpRecovery, EifelTakesASpuriousTimeOutBack) {
-  Scene s = setting();
-  s.config.timestamps = true;
-  s.birth.mss = 1'012;
-  Flight p(s);
-  p.fill(5);
-  std::uint32_t first = p.last_tsval();
-  p.wait_for_output();
-  p.take();
-  p.wait_for_output();
-  EXPECT_EQ(p.info().timeouts, 1u);
-  p.take();
-  p.in(". 1:1(0) ack 2001 win 65535 <ts _ " + std::to_string(first) + ">");
-  EXPECT_EQ(p.info().undos, 1u);
-  EXPECT_EQ(p.info().ssthresh, kNoThreshold);
-  EXPECT_GE(p.info().cwnd, 10'000u);
-  p.silent();
-}
-
-TEST(TcpRecovery, EifelTakesASpuriousFastRetransmitBack) {
-  Scene s = setting();
-  s.config.timestamps = true;
-  s.birth.mss = 1'012;
-  Flight p(s);
-  p.fill(10);
-  std::uint32_t first = p.last_tsval();
-  p.wait(kRtt);
-  p.ack_segments(0, {{1, 4}});
-  EXPECT_EQ(p.leave(), Numbers{0});
-  EXPECT_LT(p.info().ssthresh, 10'000u);
-  p.wait(ms(2));
-  p.in(". 1:1(0) ack " + p.number(4) + " win 65535 <ts _ " + std::to_string(first) + ">");
-  EXPECT_EQ(p.info().undos, 1u);
-  EXPECT_EQ(p.info().ssthresh, kNoThreshold);
-  EXPECT_GE(p.info().cwnd, 10'000u);
-}
-
-// RFC 3708 3, with RFC 2883
-TEST(TcpRecovery, DsacksOfAllThatWasSentAgainTakeAnEpisodeBack) {
-  Flight p;
-  p.fill(10);
-  p.wait(kRtt);
-  p.ack_segments(0, {{2, 5}});
-  EXPECT_EQ(p.leave(), (Numbers{0}));
-  p.ack_segments(0, {{5, 7}, {2, 5}});
-  EXPECT_EQ(p.leave(), (Numbers{1}));
-  p.wait(ms(5));
-  p.ack_segments(7);
-  p.wait(kRtt);
-  p.ack_segments(7, {{0, 1}});
-  EXPECT_EQ(p.info().undos, 0u) << "one of two";
-  p.ack_segments(7, {{1, 2}});
-  EXPECT_EQ(p.info().undos, 1u);
-  EXPECT_EQ(p.info().ssthresh, kNoThreshold);
-}
-
 // --- hostile blocks ---
 
 TEST(TcpRecovery, NonsenseBlocksAreRefused) {
@@ -590,74 +434,6 @@ TEST(TcpRecovery, MemoryOfWhatIsInFlightIsBounded) {
   }
   p.wait(Duration::seconds(3));
   EXPECT_EQ(p->buffer_memory(), 0u) << "an idle connection keeps nothing";
-}
-
-// --- delivery ---
-
-// A controller that keeps what it is told.
-class Recorder final : public Controller {
- public:
-  explicit Recorder(std::vector<AckEvent>& events) : events_(events) {}
-  std::string_view name() const override { return "recorder"; }
-  void open(std::uint32_t, const Moment&) override {}
-  void take_over(std::uint32_t, std::uint32_t, const Moment&) override {}
-  void on_ack(const AckEvent& ack) override { events_.push_back(ack); }
-  void on_loss(const Moment&) override {}
-  void on_recovered(const Moment&) override {}
-  void on_timeout(const Moment&, bool) override {}
-  void on_idle(const Moment&) override {}
-  void undo() override {}
-  std::uint32_t cwnd() const override { return 100'000; }
-  std::uint32_t ssthresh() const override { return 50'000; }
-
- private:
-  std::vector<AckEvent>& events_;
-};
-
-TEST(TcpRecovery, AnAckTellsTheControllerWhatThePathDelivers) {
-  std::vector<AckEvent> events;
-  Scene s = setting();
-  s.config.controllers.add("recorder", [&events] { return std::make_unique<Recorder>(events); });
-  s.config.congestion = "recorder";
-  Flight p(s);
-  events.clear();
-  p.fill(10);
-  p.wait(kRtt);
-  // Two segments a millisecond come through.
-  for (std::uint32_t i = 2; i <= 6; i += 2) {
-    p.ack_segments(i);
-    p.wait(ms(1));
-  }
-  ASSERT_EQ(events.size(), 3u);
-  EXPECT_EQ(events[0].acked, 2'000u);
-  EXPECT_EQ(events[0].delivered, 3'000u);
-  EXPECT_EQ(events[0].in_flight, 8'000u);
-  EXPECT_EQ(events[0].rtt, kRtt);
-  EXPECT_EQ(events[0].min_rtt, kRtt);
-  EXPECT_TRUE(events[0].round_start);
-  EXPECT_FALSE(events[1].round_start);
-  EXPECT_TRUE(events[2].rate.valid());
-  EXPECT_EQ(events[2].rate.delivered, 6'000u);
-  EXPECT_EQ(events[2].rate.interval, ms(42));
-  EXPECT_EQ(events[2].rate.prior_delivered, 1'000u);
-  EXPECT_EQ(events[2].rate.tx_in_flight, 6'000u);
-  EXPECT_TRUE(events[2].rate.app_limited) << "the window had room";
-  // 6 is lost; 7 to 9 tell.
-  p.ack_segments(6, {{7, 10}});
-  ASSERT_EQ(events.size(), 4u);
-  EXPECT_EQ(events[3].acked, 3'000u) << "selectively";
-  EXPECT_EQ(events[3].newly_lost, 1'000u);
-  EXPECT_EQ(events[3].in_flight, 0u);
-  EXPECT_TRUE(events[3].in_recovery);
-  EXPECT_EQ(events[3].delivered, 10'000u);
-  EXPECT_EQ(p.leave(), Numbers{6});
-  p.wait(kRtt);
-  p.ack_segments(10);
-  ASSERT_EQ(events.size(), 5u);
-  EXPECT_EQ(events[4].acked, 1'000u) << "what was told before is not told again";
-  EXPECT_EQ(events[4].rtt, Duration{}) << "Karn";
-  EXPECT_EQ(events[4].rate.lost, 0u);
-  EXPECT_EQ(p.info().delivered, 11'000u);
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ struct Link {
   Duration jitter = Duration::milliseconds(3);
   Duration per_byte = Duration::nanoseconds(80);  // 100 Mbit/s
   std::uint32_t every_nth_lost = 0;
+  double mark = 0;  // of what is ECN-capable
 };
 
 struct Case {
@@ -38,6 +39,7 @@ struct Case {
   std::uint32_t iss_a = 1'000;
   std::uint32_t iss_b = 0xffff'0000;  // wraps on the way
   Duration read_every = {};           // 0: whatever is there, at once; else 100 bytes a time
+  Duration change_every = {};         // 0: never; else both ends go on with the next controller
 };
 
 const IpAddress kA = IpAddress::v4(192, 0, 2, 1);
@@ -53,6 +55,7 @@ struct End {
   bool intact = true;
   Instant link_free;
   Instant next_read;
+  std::size_t controller = 0;
 };
 
 class Transfer {
@@ -60,6 +63,8 @@ class Transfer {
   explicit Transfer(const Case& c) : case_(c), random_(c.seed) {
     a_.is_a = true;
     a_.to_write = b_.to_write = c.bytes_each_way;
+    b_.controller = 1;
+    if (c.change_every != Duration()) next_change_ = now_ + c.change_every;
     a_.c.emplace(Connection::active_open(case_.a, {SeqNum(c.iss_a), 1, 1460, Family::v4}, now_));
   }
 
@@ -74,15 +79,17 @@ class Transfer {
       if (!on_the_way_.empty()) next = on_the_way_.begin()->first;
       for (End* e : {&a_, &b_})
         if (e->c) next = std::min({next, e->c->next_deadline(), e->next_read > now_ ? e->next_read : Instant::never()});
+      next = std::min(next, next_change_);
       if (next == Instant::never()) return false;
       now_ = std::max(now_, next);
       while (!on_the_way_.empty() && on_the_way_.begin()->first <= now_) {
-        auto [to_a, bytes] = std::move(on_the_way_.begin()->second);
+        Packet packet = std::move(on_the_way_.begin()->second);
         on_the_way_.erase(on_the_way_.begin());
-        deliver(to_a, bytes);
+        deliver(packet);
       }
       for (End* e : {&a_, &b_})
         if (e->c && e->c->next_deadline() <= now_) e->c->on_deadline(now_);
+      if (now_ >= next_change_) change_controllers();
     }
     return false;
   }
@@ -91,17 +98,44 @@ class Transfer {
   const End& b() const { return b_; }
   Instant now() const { return now_; }
   std::size_t frames() const { return frames_; }
+  std::uint32_t changes() const { return changes_; }
 
  private:
+  struct Packet {
+    bool to_a = false;
+    wire::Ecn ecn = wire::Ecn::not_ect;
+    std::vector<std::byte> bytes;
+  };
+
+  void change_controllers() {
+    next_change_ = now_ + case_.change_every;
+    auto names = case_.a.controllers.names();
+    for (End* e : {&a_, &b_}) {
+      if (!e->c || e->c->state() != State::established) continue;
+      Info before = e->c->info(now_);
+      const std::string& to = names[++e->controller % names.size()];
+      ASSERT_EQ(e->c->set_congestion_control(to, now_), CongestionChange::done);
+      ++changes_;
+      Info after = e->c->info(now_);
+      EXPECT_EQ(after.congestion, to);
+      // Where a recovery goes on, it goes on by the rules of the controller that is there.
+      if (before.congestion == "bbr" || to == "bbr") continue;
+      EXPECT_EQ(after.cwnd, before.cwnd) << before.congestion << " to " << to;
+      EXPECT_EQ(after.ssthresh, before.ssthresh) << before.congestion << " to " << to;
+    }
+  }
+
   bool done(const End& e) const {
     return e.read == case_.bytes_each_way && (e.c->state() == State::closed || e.c->state() == State::time_wait);
   }
 
-  void deliver(bool to_a, const std::vector<std::byte>& bytes) {
+  void deliver(const Packet& packet) {
+    bool to_a = packet.to_a;
     End& e = to_a ? a_ : b_;
-    auto view = wire::TcpView::parse(bytes);
+    auto view = wire::TcpView::parse(packet.bytes);
     ASSERT_TRUE(view && view->checksum_ok(to_a ? kB : kA, to_a ? kA : kB, wire::ChecksumPolicy::verify));
     Segment seg = Segment::from(*view);
+    seg.ecn = packet.ecn;
     if (!e.c) {
       if (!seg.flags.syn()) return;
       e.c.emplace(Connection::passive_open(case_.b, {SeqNum(case_.iss_b), 2, 1460, Family::v4}, seg, now_));
@@ -137,11 +171,11 @@ class Transfer {
     while (e.c->poll_transmit(out, now_)) {
       bytes.resize(out.header.size() + out.text_size());
       out.header.write(bytes, e.is_a ? kA : kB, e.is_a ? kB : kA, out.text[0], out.text[1]);
-      send(e, bytes);
+      send(e, bytes, out.ecn);
     }
   }
 
-  void send(End& from, const std::vector<std::byte>& bytes) {
+  void send(End& from, const std::vector<std::byte>& bytes, wire::Ecn ecn) {
     ++frames_;
     const Link& l = case_.link;
     Instant start = std::max(now_, from.link_free);
@@ -149,6 +183,7 @@ class Transfer {
     if (l.every_nth_lost != 0 && frames_ % l.every_nth_lost == 0) return;
     std::uniform_real_distribution<double> chance(0, 1);
     if (chance(random_) < l.loss) return;
+    if (ecn != wire::Ecn::not_ect && l.mark > 0 && chance(random_) < l.mark) ecn = wire::Ecn::ce;
     int copies = chance(random_) < l.duplicate ? 2 : 1;
     for (int i = 0; i < copies; ++i) {
       Instant at = from.link_free + l.delay;
@@ -156,7 +191,7 @@ class Transfer {
         at += Duration::nanoseconds(
             static_cast<std::int64_t>(chance(random_) * static_cast<double>(l.jitter.count_ns())));
       }
-      on_the_way_.emplace(at, std::pair(!from.is_a, bytes));
+      on_the_way_.emplace(at, Packet{!from.is_a, ecn, bytes});
     }
   }
 
@@ -164,8 +199,10 @@ class Transfer {
   std::mt19937_64 random_;
   Instant now_ = Instant::from_ns(5'000'000'000);
   End a_, b_;
-  std::multimap<Instant, std::pair<bool, std::vector<std::byte>>> on_the_way_;
+  std::multimap<Instant, Packet> on_the_way_;
   std::size_t frames_ = 0;
+  Instant next_change_ = Instant::never();
+  std::uint32_t changes_ = 0;
 };
 
 void expect_complete(const Case& c, Duration limit = Duration::seconds(600)) {
@@ -222,6 +259,23 @@ TEST(TcpTransfer, SequenceNumbersWrapAnywhere) {
     c.iss_a = 0u - back;
     c.iss_b = 0x8000'0000u - back;
     expect_complete(c);
+  }
+}
+
+TEST(TcpTransfer, ControllersChangeInMidTransfer) {
+  for (bool sack : {true, false}) {
+    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+      Case c{.link = {.name = "change", .loss = 0.03, .reorder = 0.05, .mark = 0.05},
+             .seed = seed,
+             .bytes_each_way = 2'000'000,
+             .change_every = Duration::milliseconds(11)};
+      c.a.sack = c.b.sack = sack;
+      c.a.ecn = c.b.ecn = EcnMode::request;
+      Transfer t(c);
+      ASSERT_TRUE(t.run(Duration::seconds(600))) << "seed " << seed;
+      EXPECT_TRUE(t.a().intact && t.b().intact) << "seed " << seed;
+      EXPECT_GE(t.changes(), 50u) << "of each controller to each of its successors, many times";
+    }
   }
 }
 

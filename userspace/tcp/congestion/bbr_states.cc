@@ -160,8 +160,9 @@ bool Bbr::is_time_to_cruise(const AckEvent& ack) const {
 }
 
 bool Bbr::is_time_to_go_down(const AckEvent& ack) {
-  // 5.3.3.6: what was too much the last time is gone to with care, and not held.
-  if (prev_probe_too_high_ && ack.in_flight >= inflight_longterm_) {
+  // 5.3.3.6: what was too much the last time is gone to with care, and not held. It is reached where another segment
+  // would not fit; what this ACK tells of was in flight before it.
+  if (prev_probe_too_high_ && std::uint64_t{ack.in_flight} + ack.acked + ack.mss > inflight_longterm_) {
     prev_probe_precautionary_ = true;
     return true;
   }
