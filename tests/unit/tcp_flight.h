@@ -13,11 +13,11 @@ namespace weir::tcp::test {
 inline constexpr std::uint32_t kMss = 1'000;
 inline constexpr Duration kRtt = Duration::milliseconds(40);
 
-inline Scene setting() {
+inline Scene setting(Family family = Family::v4) {
   Scene s = plain();
+  s.birth.family = family;
   s.birth.mss = kMss;
   s.config.send_buffer = 1u << 20;
-  s.config.congestion = "reno";
   return s;
 }
 
@@ -25,6 +25,12 @@ inline Duration ms(std::int64_t n) { return Duration::milliseconds(n); }
 
 inline std::string ack(std::uint32_t n, const std::string& sack = {}) {
   return ". 1:1(0) ack " + std::to_string(n) + " win 65535" + (sack.empty() ? "" : " <sack " + sack + ">");
+}
+
+// `segments` more, [1, 1001), [1001, 2001) ..., leave at once.
+inline void fill(Peer& p, std::uint32_t segments) {
+  p.write(segments * kMss);
+  EXPECT_EQ(p.take().size(), segments);
 }
 
 using Numbers = std::vector<std::uint32_t>;
@@ -43,10 +49,7 @@ struct Flight : Peer {
     in(ack(kMss + 1));
   }
   // `n` segments more leave now.
-  void fill(std::uint32_t n) {
-    write(n * kMss);
-    EXPECT_EQ(take().size(), n);
-  }
+  void fill(std::uint32_t n) { test::fill(*this, n); }
   // In segments behind the first: the ACK of the first `acked`, SACK blocks of [from, to) pairs.
   void ack_segments(std::uint32_t acked, std::vector<std::pair<std::uint32_t, std::uint32_t>> blocks = {}) {
     std::string words;

@@ -4,32 +4,23 @@
 #include <string>
 #include <vector>
 
-#include "tcp_harness.h"
+#include "tcp_flight.h"
 
 namespace weir::tcp {
 namespace {
 
+using test::ack;
+using test::fill;
+using test::kMss;
 using test::Packet;
 using test::Peer;
-using test::plain;
 using test::Scene;
-
-constexpr std::uint32_t kMss = 1'000;
+using test::setting;
 
 Scene scene() {
-  Scene s = plain();
-  s.birth.mss = kMss;
-  s.config.send_buffer = 1u << 20;
+  Scene s = setting();
   s.config.path_mtu_probing = false;  // what is lost here is not lost for its size
   return s;
-}
-
-std::string ack(std::uint32_t n) { return ". 1:1(0) ack " + std::to_string(n) + " win 65535"; }
-
-// A connection whose first `segments` are in flight: [1, 1001), [1001, 2001) ...
-void fill(Peer& p, std::uint32_t segments) {
-  p.write(segments * kMss);
-  EXPECT_EQ(p.take().size(), segments);
 }
 
 // RFC 6928

@@ -19,11 +19,15 @@ using test::Numbers;
 using test::Scene;
 using test::setting;
 
+class TcpRecovery : public testing::TestWithParam<Family> {};
+INSTANTIATE_TEST_SUITE_P(Families, TcpRecovery, testing::Values(Family::v4, Family::v6),
+                         [](const auto& p) { return p.param == Family::v4 ? "v4" : "v6"; });
+
 // --- fast retransmit with SACK ---
 
 // RFC 8985 6.2, step 4: without reordering seen, three segments selectively acknowledged are enough.
-TEST(TcpRecovery, FastRetransmitWithSack) {
-  Flight p;
+TEST_P(TcpRecovery, FastRetransmitWithSack) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   p.ack_segments(0, {{1, 2}});
@@ -43,8 +47,8 @@ TEST(TcpRecovery, FastRetransmitWithSack) {
   EXPECT_EQ(p.info().delivered, 11'000u);
 }
 
-TEST(TcpRecovery, OnlyWhatIsLostIsSentAgain) {
-  Flight p;
+TEST_P(TcpRecovery, OnlyWhatIsLostIsSentAgain) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   // 0, 3 and 6 are lost.
@@ -66,8 +70,8 @@ TEST(TcpRecovery, OnlyWhatIsLostIsSentAgain) {
 }
 
 // RFC 3042, with RFC 6675 5's (3.C): pipe lets new text out.
-TEST(TcpRecovery, LimitedTransmit) {
-  Flight p;
+TEST_P(TcpRecovery, LimitedTransmit) {
+  Flight p(setting(GetParam()));
   p.write(100'000);
   EXPECT_EQ(p.leave().size(), 10u);
   p.wait(kRtt);
@@ -80,8 +84,8 @@ TEST(TcpRecovery, LimitedTransmit) {
 // --- RACK ---
 
 // RFC 8985 6.2, step 5: with fewer than three, a quarter of the round trip.
-TEST(TcpRecovery, OneSelectiveAckIsEnoughAfterTheReorderingWindow) {
-  Flight p;
+TEST_P(TcpRecovery, OneSelectiveAckIsEnoughAfterTheReorderingWindow) {
+  Flight p(setting(GetParam()));
   p.fill(2);
   p.wait(kRtt);
   p.ack_segments(0, {{1, 2}});
@@ -91,8 +95,8 @@ TEST(TcpRecovery, OneSelectiveAckIsEnoughAfterTheReorderingWindow) {
   EXPECT_EQ(p.info().timeouts, 0u);
 }
 
-TEST(TcpRecovery, WhatComesWithinTheReorderingWindowIsNotLost) {
-  Flight p;
+TEST_P(TcpRecovery, WhatComesWithinTheReorderingWindowIsNotLost) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   p.ack_segments(0, {{1, 2}});
@@ -107,8 +111,8 @@ TEST(TcpRecovery, WhatComesWithinTheReorderingWindowIsNotLost) {
 }
 
 // RFC 8985 6.2, step 4: DSACKs widen the reordering window.
-TEST(TcpRecovery, NeedlessRetransmissionsWidenTheReorderingWindow) {
-  Flight p;
+TEST_P(TcpRecovery, NeedlessRetransmissionsWidenTheReorderingWindow) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   p.ack_segments(0, {{1, 4}});
@@ -125,8 +129,8 @@ TEST(TcpRecovery, NeedlessRetransmissionsWidenTheReorderingWindow) {
   EXPECT_EQ(p.wait_for_output(), kRtt / 2) << "reo_wnd_mult is 2";
 }
 
-TEST(TcpRecovery, ALostRetransmissionIsSentAgain) {
-  Flight p;
+TEST_P(TcpRecovery, ALostRetransmissionIsSentAgain) {
+  Flight p(setting(GetParam()));
   p.write(100'000);
   EXPECT_EQ(p.leave().size(), 10u);
   p.wait(kRtt);
@@ -156,8 +160,8 @@ TEST(TcpRecovery, ALostRetransmissionIsSentAgain) {
 }
 
 // RFC 8985 6.2, step 2: an ACK faster than the path is for the first copy.
-TEST(TcpRecovery, AnAckOfTheFirstCopyTellsNothingOfTheSecond) {
-  Flight p;
+TEST_P(TcpRecovery, AnAckOfTheFirstCopyTellsNothingOfTheSecond) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   p.ack_segments(0, {{1, 4}});
@@ -170,7 +174,7 @@ TEST(TcpRecovery, AnAckOfTheFirstCopyTellsNothingOfTheSecond) {
 
 // --- PRR ---
 
-TEST(TcpRecovery, ProportionalRateReduction) {
+TEST(TcpProportionalRate, OneLeavesForEveryTwoDelivered) {
   ProportionalRate prr;
   // RFC 9937 6: twenty in flight, ssthresh ten: one leaves for every two delivered.
   prr.start(20'000);
@@ -192,7 +196,7 @@ TEST(TcpRecovery, ProportionalRateReduction) {
   EXPECT_NEAR(pipe, 10'000, 1'000);
 }
 
-TEST(TcpRecovery, ReductionIsBoundedByWhatIsDelivered) {
+TEST(TcpProportionalRate, ReductionIsBoundedByWhatIsDelivered) {
   ProportionalRate prr;
   prr.start(20'000);
   // Nearly all was lost: PRR-CRB.
@@ -209,8 +213,8 @@ TEST(TcpRecovery, ReductionIsBoundedByWhatIsDelivered) {
 }
 
 // A part of a segment that is due lets it go whole, and the next one waits for the rest.
-TEST(TcpRecovery, WhileLossesAreMendedASegmentLeavesForEveryTwoDelivered) {
-  Flight p;
+TEST_P(TcpRecovery, WhileLossesAreMendedASegmentLeavesForEveryTwoDelivered) {
+  Flight p(setting(GetParam()));
   p.write(100'000);
   EXPECT_EQ(p.leave().size(), 10u);
   p.wait(kRtt);
@@ -229,8 +233,8 @@ TEST(TcpRecovery, WhileLossesAreMendedASegmentLeavesForEveryTwoDelivered) {
 // --- TLP ---
 
 // RFC 8985 7.2, 7.3
-TEST(TcpRecovery, ATailLossProbeComesAfterTwoRoundTrips) {
-  Flight p;
+TEST_P(TcpRecovery, ATailLossProbeComesAfterTwoRoundTrips) {
+  Flight p(setting(GetParam()));
   p.fill(3);
   p.wait(ms(5));
   p.ack_segments(1);
@@ -249,8 +253,8 @@ TEST(TcpRecovery, ATailLossProbeComesAfterTwoRoundTrips) {
   EXPECT_EQ(p.info().send_queue, 0u);
 }
 
-TEST(TcpRecovery, AProbeIsNewTextWhereThereIsSome) {
-  Flight p;
+TEST_P(TcpRecovery, AProbeIsNewTextWhereThereIsSome) {
+  Flight p(setting(GetParam()));
   p.write(100'000);
   EXPECT_EQ(p.leave().size(), 10u);
   p.wait_for_output();
@@ -258,8 +262,8 @@ TEST(TcpRecovery, AProbeIsNewTextWhereThereIsSome) {
   EXPECT_EQ(p.info().retransmits, 0u);
 }
 
-TEST(TcpRecovery, ALoneSegmentIsGivenTimeForADelayedAck) {
-  Flight p;
+TEST_P(TcpRecovery, ALoneSegmentIsGivenTimeForADelayedAck) {
+  Flight p(setting(GetParam()));
   p.fill(1);
   Duration took = p.wait_for_output();
   EXPECT_EQ(took, std::min(2 * p.info().srtt + ms(200), p.info().rto));
@@ -271,8 +275,8 @@ TEST(TcpRecovery, ALoneSegmentIsGivenTimeForADelayedAck) {
 }
 
 // RFC 8985 7.4
-TEST(TcpRecovery, AProbeThatMendsALossIsALoss) {
-  Flight p;
+TEST_P(TcpRecovery, AProbeThatMendsALossIsALoss) {
+  Flight p(setting(GetParam()));
   p.fill(3);
   p.wait_for_output();
   EXPECT_EQ(p.leave(), Numbers{2});
@@ -286,8 +290,8 @@ TEST(TcpRecovery, AProbeThatMendsALossIsALoss) {
   EXPECT_LT(p.info().cwnd, 10'000u);
 }
 
-TEST(TcpRecovery, AProbeThatMendsALossHalvesTheWindowThatMetIt) {
-  Flight p;
+TEST_P(TcpRecovery, AProbeThatMendsALossHalvesTheWindowThatMetIt) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait_for_output();
   EXPECT_EQ(p.leave(), Numbers{9});
@@ -299,8 +303,8 @@ TEST(TcpRecovery, AProbeThatMendsALossHalvesTheWindowThatMetIt) {
   EXPECT_EQ(p.info().ssthresh, 5'000u) << "not half of the one segment that is out when it is known";
 }
 
-TEST(TcpRecovery, AProbeThatArrivesTwiceIsNone) {
-  Flight p;
+TEST_P(TcpRecovery, AProbeThatArrivesTwiceIsNone) {
+  Flight p(setting(GetParam()));
   p.fill(3);
   p.wait_for_output();
   EXPECT_EQ(p.leave(), Numbers{2});
@@ -316,8 +320,8 @@ TEST(TcpRecovery, AProbeThatArrivesTwiceIsNone) {
 
 // --- the retransmission timer ---
 
-TEST(TcpRecovery, ATimeOutKeepsWhatIsSelectivelyAcknowledged) {
-  Flight p;
+TEST_P(TcpRecovery, ATimeOutKeepsWhatIsSelectivelyAcknowledged) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   p.ack_segments(0, {{8, 10}});
@@ -339,8 +343,8 @@ TEST(TcpRecovery, ATimeOutKeepsWhatIsSelectivelyAcknowledged) {
 }
 
 // RFC 5681 4.3: a window of data is reduced for once.
-TEST(TcpRecovery, ATimeOutWithinFastRecoveryReducesNothingMore) {
-  Flight p;
+TEST_P(TcpRecovery, ATimeOutWithinFastRecoveryReducesNothingMore) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   p.ack_segments(0, {{1, 10}});
@@ -353,8 +357,8 @@ TEST(TcpRecovery, ATimeOutWithinFastRecoveryReducesNothingMore) {
 }
 
 // RFC 3465 2.3's reason is none with SACK.
-TEST(TcpRecovery, SlowStartAfterATimeOutGrowsByAllThatAnAckTellsOf) {
-  Flight p;
+TEST_P(TcpRecovery, SlowStartAfterATimeOutGrowsByAllThatAnAckTellsOf) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait_for_output();
   p.take();  // the probe
@@ -370,8 +374,8 @@ TEST(TcpRecovery, SlowStartAfterATimeOutGrowsByAllThatAnAckTellsOf) {
 }
 
 // RFC 2018 8
-TEST(TcpRecovery, APeerMayDropWhatItHasSelectivelyAcknowledged) {
-  Flight p;
+TEST_P(TcpRecovery, APeerMayDropWhatItHasSelectivelyAcknowledged) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   p.ack_segments(0, {{1, 10}});
@@ -395,8 +399,8 @@ TEST(TcpRecovery, APeerMayDropWhatItHasSelectivelyAcknowledged) {
 
 // --- hostile blocks ---
 
-TEST(TcpRecovery, NonsenseBlocksAreRefused) {
-  Flight p;
+TEST_P(TcpRecovery, NonsenseBlocksAreRefused) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   const std::vector<std::string> nonsense = {
@@ -416,8 +420,8 @@ TEST(TcpRecovery, NonsenseBlocksAreRefused) {
   EXPECT_EQ(p.info().in_flight, 10'000u);
 }
 
-TEST(TcpRecovery, MemoryOfWhatIsInFlightIsBounded) {
-  Scene s = setting();
+TEST_P(TcpRecovery, MemoryOfWhatIsInFlightIsBounded) {
+  Scene s = setting(GetParam());
   s.config.options.no_delay = true;
   s.config.send_buffer = 64 * 1024;
   Flight p(s);

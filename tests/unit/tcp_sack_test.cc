@@ -1,27 +1,15 @@
 // SPDX-License-Identifier: MIT
 // SACK: RFC 2018, RFC 2883, both ends.
-#include <cstdio>
 #include <string>
-#include <vector>
 
-#include "tcp_harness.h"
+#include "tcp_flight.h"
 
 namespace weir::tcp {
 namespace {
 
-using test::Packet;
 using test::Peer;
-using test::plain;
 using test::Scene;
-
-constexpr std::uint32_t kMss = 1'000;
-
-Scene scene() {
-  Scene s = plain();
-  s.birth.mss = kMss;
-  s.config.send_buffer = 1u << 20;
-  return s;
-}
+using test::setting;
 
 constexpr const char* kSyn = "mss 1000,sackOK";
 
@@ -31,7 +19,7 @@ TEST(TcpSack, IsOnWhereBothSynsPermitIt) {
   for (bool ours : {true, false}) {
     for (bool theirs : {true, false}) {
       for (bool active : {true, false}) {
-        Scene s = scene();
+        Scene s = setting();
         s.config.sack = ours;
         Peer p(s);
         std::string options = theirs ? "<mss 1000,sackOK>" : "<mss 1000>";
@@ -57,7 +45,7 @@ TEST(TcpSack, IsOnWhereBothSynsPermitIt) {
 
 // RFC 2018 4: the block that holds the segment that came last is the first; those told before follow.
 TEST(TcpSack, BlocksAreTheMostRecentFirst) {
-  Peer p(scene());
+  Peer p(setting());
   p.connected(65'535, kSyn);
   p.in(". 2001:3001(1000) ack 1");
   p.out(". 1:1(0) ack 1 <sack 2001:3001>");
@@ -79,7 +67,7 @@ TEST(TcpSack, BlocksAreTheMostRecentFirst) {
 }
 
 TEST(TcpSack, BesideTimestampsThereIsRoomForThree) {
-  Scene s = scene();
+  Scene s = setting();
   s.config.timestamps = true;
   Peer p(s);
   p.connected(65'535, "mss 1000,sackOK,ts 5 _");
@@ -90,7 +78,7 @@ TEST(TcpSack, BesideTimestampsThereIsRoomForThree) {
 }
 
 TEST(TcpSack, AnAckWithBlocksDoesNotWaitForTextOfOurs) {
-  Peer p(scene());
+  Peer p(setting());
   p.connected(65'535, kSyn);
   p.in(". 2001:3001(1000) ack 1");
   p.write(2'500);
@@ -100,7 +88,7 @@ TEST(TcpSack, AnAckWithBlocksDoesNotWaitForTextOfOurs) {
 
 // RFC 2883 4
 TEST(TcpSack, ADuplicateIsToldOnceAndFirst) {
-  Peer p(scene());
+  Peer p(setting());
   p.connected(65'535, kSyn);
   p.in(". 1:1001(1000) ack 1");
   p.out(". 1:1(0) ack 1001 <nosack>");
@@ -124,7 +112,7 @@ TEST(TcpSack, ADuplicateIsToldOnceAndFirst) {
 }
 
 TEST(TcpSack, AKeepaliveProbeWithoutTextIsNoDuplicate) {
-  Peer p(scene());
+  Peer p(setting());
   p.connected(65'535, kSyn);
   p.in(". 1:101(100) ack 1");
   p.take();

@@ -15,9 +15,13 @@ using test::Numbers;
 using test::Scene;
 using test::setting;
 
+class TcpSpurious : public testing::TestWithParam<Family> {};
+INSTANTIATE_TEST_SUITE_P(Families, TcpSpurious, testing::Values(Family::v4, Family::v6),
+                         [](const auto& p) { return p.param == Family::v4 ? "v4" : "v6"; });
+
 // RFC 5682 3.1
-TEST(TcpSpurious, FRtoTakesASpuriousTimeOutBack) {
-  Flight p;
+TEST_P(TcpSpurious, FRtoTakesASpuriousTimeOutBack) {
+  Flight p(setting(GetParam()));
   p.write(100'000);
   EXPECT_EQ(p.leave().size(), 10u);
   p.wait_for_output();
@@ -38,8 +42,8 @@ TEST(TcpSpurious, FRtoTakesASpuriousTimeOutBack) {
   EXPECT_EQ(p.info().retransmits, 1u);
 }
 
-TEST(TcpSpurious, FRtoLetsATimeOutStandThatWasNone) {
-  Flight p;
+TEST_P(TcpSpurious, FRtoLetsATimeOutStandThatWasNone) {
+  Flight p(setting(GetParam()));
   p.write(100'000);
   EXPECT_EQ(p.leave().size(), 10u);
   p.wait_for_output();
@@ -58,8 +62,8 @@ TEST(TcpSpurious, FRtoLetsATimeOutStandThatWasNone) {
 }
 
 // RFC 3522, RFC 4015
-TEST(TcpSpurious, EifelTakesASpuriousTimeOutBack) {
-  Scene s = setting();
+TEST_P(TcpSpurious, EifelTakesASpuriousTimeOutBack) {
+  Scene s = setting(GetParam());
   s.config.timestamps = true;
   s.birth.mss = 1'012;
   Flight p(s);
@@ -77,8 +81,8 @@ TEST(TcpSpurious, EifelTakesASpuriousTimeOutBack) {
   p.silent();
 }
 
-TEST(TcpSpurious, EifelTakesASpuriousFastRetransmitBack) {
-  Scene s = setting();
+TEST_P(TcpSpurious, EifelTakesASpuriousFastRetransmitBack) {
+  Scene s = setting(GetParam());
   s.config.timestamps = true;
   s.birth.mss = 1'012;
   Flight p(s);
@@ -96,8 +100,8 @@ TEST(TcpSpurious, EifelTakesASpuriousFastRetransmitBack) {
 }
 
 // RFC 3708 3, with RFC 2883
-TEST(TcpSpurious, DsacksOfAllThatWasSentAgainTakeAnEpisodeBack) {
-  Flight p;
+TEST_P(TcpSpurious, DsacksOfAllThatWasSentAgainTakeAnEpisodeBack) {
+  Flight p(setting(GetParam()));
   p.fill(10);
   p.wait(kRtt);
   p.ack_segments(0, {{2, 5}});
