@@ -136,6 +136,7 @@ class World {
     stack(1).set_fast_open(listener_, 2);
     good_ = true;
     ConnectionId id = connect(kClientPort - 1);
+    pump();  // asks for the next hop
     pump();
     pass(4 * delay_);
     require(cookies_ || stack(1).fast_open_counts().cookies_given == 1);
