@@ -409,6 +409,45 @@ TEST_P(HarnessCalls, OptionsReachTheConnectionThatRuns) {
   EXPECT_EQ(*b.get_option(p.server, Option::linger), -1);
 }
 
+TEST_P(HarnessCalls, FastOpenConnectsAtOnceAndTheAnswerComesBeforeTheHandshakeIsOver) {
+  int l = listening();
+  EXPECT_EQ(b.set_option(l, Option::fast_open, -1).error(), errc::invalid_argument);
+  EXPECT_TRUE(b.set_option(l, Option::fast_open, 4));
+  EXPECT_EQ(*b.get_option(l, Option::fast_open), 4);
+  int first = *a.socket(family());
+  EXPECT_TRUE(a.set_option(first, Option::fast_open_connect, 1));
+  EXPECT_EQ(a.connect(first, service()).error(), errc::operation_in_progress) << "it asks for a cookie";
+  settle();
+  EXPECT_EQ(a.set_option(first, Option::fast_open_connect, 0).error(), errc::invalid_argument);
+  EXPECT_TRUE(b.accept(l));
+
+  int c = *a.socket(family());
+  EXPECT_TRUE(a.set_option(c, Option::fast_open_connect, 1));
+  EXPECT_TRUE(a.connect(c, service()));
+  EXPECT_EQ(a.connect(c, service()).error(), errc::already_connected);
+  EXPECT_EQ(a.readiness(c), kWritable);
+  EXPECT_EQ(to_b.size(), 0u) << "the SYN waits for text";
+  EXPECT_EQ(write(a, c, "hello"), 5u);
+  EXPECT_EQ(to_b.size(), 1u);
+  b.run();
+  auto s = b.accept(l);
+  ASSERT_TRUE(s);
+  EXPECT_EQ(read(b, *s), "hello");
+  EXPECT_EQ(write(b, *s, "world"), 5u);
+  EXPECT_EQ(b.info(*s)->state, tcp::State::syn_received);
+  EXPECT_TRUE(b.info(*s)->syn_data);
+  a.run();
+  EXPECT_EQ(read(a, c), "world") << "one round trip";
+  EXPECT_TRUE(a.info(c)->syn_data);
+  settle();
+  EXPECT_EQ(b.info(*s)->state, tcp::State::established);
+  EXPECT_EQ(a.fast_open_counts().active, 1u);
+  EXPECT_EQ(b.fast_open_counts().passive, 1u);
+  EXPECT_EQ(*b.get_option(*s, Option::fast_open), 0) << "of the listener alone";
+  EXPECT_TRUE(a.close(c));
+  EXPECT_TRUE(b.close(*s));
+}
+
 TEST_P(HarnessCalls, CongestionControlByName) {
   int l = listening();
   EXPECT_EQ(*b.congestion_control(l), "cubic");

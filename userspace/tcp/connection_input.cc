@@ -94,7 +94,8 @@ weir_reason Connection::on_segment_syn_sent(const Segment& seg, Instant now) {
 weir_reason Connection::on_segment_other(const Segment& seg, Instant now) {
   if (state_ == State::syn_received && seg.flags.syn() && !seg.flags.rst() && seg.seq == rcv_.irs) {
     if (!seg.flags.ack()) {
-      // The SYN again: so is our answer.
+      // The SYN again: so is our answer. One that has lost its option is no other's duplicate (RFC 7413 4.1.3).
+      if (is_early() && !seg.options.fast_open) fast_open_->peer_asked = true;
       resend_syn();
       return WEIR_R_TAKEN_TCP;
     }
@@ -186,9 +187,10 @@ weir_reason Connection::on_ack(const Segment& seg, Instant now) {
     snd_.max_wnd = std::max(snd_.max_wnd, snd_.wnd);
     snd_.wl1 = seg.seq;
     snd_.wl2 = seg.ack;
-    establish(now);
     // A peer that has not had our first SYN-ACK has dropped what came behind it (RFC 9293 3.10.7.3, fourth).
-    if (syn_lost_ && seg.ack == snd_.una && snd_.in_flight() > 0) go_back();
+    bool dropped = syn_lost_ || (is_early() && fast_open_->peer_asked);
+    establish(now);
+    if (dropped && seg.ack == snd_.una && snd_.in_flight() > 0) go_back();
   }
   // RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, or a challenge.
   if (seg.ack.after(snd_.max) || seg.ack.before(snd_.una - snd_.max_wnd.bytes())) {

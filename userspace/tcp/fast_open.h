@@ -48,6 +48,7 @@ struct FastOpen {
   std::uint16_t syn_text = 0;  // bytes that our SYN had
   bool early = false;          // the peer's cookie was good: both sides' text counts from the SYN on
   bool syn_ack_owed = false;   // again, with text in flight behind it
+  bool peer_asked = false;     // for it: its SYN has come again
   std::optional<FastOpenNews> news;
 };
 
