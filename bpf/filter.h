@@ -2,49 +2,108 @@
  *
  * Third stage: the operator's rules, in order, first match wins.
  *
- * A packet without ports (a later fragment, ICMP, any protocol but TCP and UDP) matches only rules for all ports. So a
- * rule that drops a port does not see the later fragments of what it dropped; without their first they are never
- * reassembled.
+ * A packet without ports (a later fragment, ICMP, any protocol but TCP and UDP) matches only rules that ask for none.
+ * So a rule that drops a port does not see the later fragments of what it dropped; without their first they are never
+ * reassembled. The same holds for TCP flags and the ICMP type.
  */
 #pragma once
 
-#include "packet.h"
+#include "classify.h"
+#include "limit.h"
+#include "parse.h"
 
-static __always_inline int address_matches(const union address* a, const struct weir_addr* net,
-                                           const struct weir_addr* mask) {
-  const __u64* n = (const __u64*)net;
-  const __u64* m = (const __u64*)mask;
-  return (((a->half[1] & m[1]) ^ n[1]) | ((a->half[0] & m[0]) ^ n[0])) == 0;
+#define NO_RULE 0xffffffffu
+
+/* The number of the lowest bit that is set: how many stand below it (clang 14 cannot compile __builtin_ctzll for BPF).
+ */
+static __always_inline __u32 lowest_bit(__u64 bits) {
+  __u64 below = (bits & -bits) - 1;
+  below -= (below >> 1) & 0x5555555555555555ULL;
+  below = (below & 0x3333333333333333ULL) + ((below >> 2) & 0x3333333333333333ULL);
+  below = (below + (below >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+  return (below * 0x0101010101010101ULL) >> 56;
 }
 
-static __always_inline int rule_matches(const struct weir_rule* rule, const struct packet* p, __u32 port,
-                                        int has_ports) {
-  if (rule->protocol && rule->protocol != p->flow.protocol) return 0;
-  if (has_ports ? (port < rule->port_min || port > rule->port_max) : (rule->port_min != 0 || rule->port_max != 0xffff))
-    return 0;
-  return address_matches(&p->flow.src, &rule->src, &rule->src_mask) &&
-         address_matches(&p->flow.dst, &rule->dst, &rule->dst_mask);
+static __always_inline int is_icmp(const struct packet* p) {
+  return p->flow.protocol == (p->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
 
-/* A function of its own to the verifier: the loop is examined once, not once for every way that leads to it.
- * `selector` is the generation, read once by the caller, so that no packet is judged by half of each. */
-__attribute__((noinline)) int filter_packet(const struct packet* p, __u32 selector, __u32 frame_length) {
-  if (!p) return WEIR_R_DROP_MALFORMED;
-  __u32 generation = selector & 1;
-  struct weir_filter* table = bpf_map_lookup_elem(&filter, &generation);
-  if (!table) return NEXT_STAGE;
-  int has_ports = p->fragment != FRAGMENT_LATER && (p->flow.protocol == IPPROTO_TCP || p->flow.protocol == IPPROTO_UDP);
-  __u32 port = bpf_ntohs(p->flow.dport_be);
-  __u32 rules = table->count;
+/* Calls X(field, its vector's row) for each field; those that most rule sets ask for, and that rule out most, first. */
+#define FILTER_FIELDS(X)                                                                                             \
+  X(PROTOCOL, by_value(generation, &f[WEIR_FIELD_PROTOCOL], 1, p->flow.protocol & 255))                              \
+  X(DESTINATION_PORT, by_value(generation, &f[WEIR_FIELD_DESTINATION_PORT], has_ports, bpf_ntohs(p->flow.dport_be))) \
+  X(SOURCE, by_address(generation, &f[WEIR_FIELD_SOURCE], &p->flow.src, p->is_v6))                                   \
+  X(DESTINATION, by_address(generation, &f[WEIR_FIELD_DESTINATION], &p->flow.dst, p->is_v6))                         \
+  X(SOURCE_PORT, by_value(generation, &f[WEIR_FIELD_SOURCE_PORT], has_ports, bpf_ntohs(p->flow.sport_be)))           \
+  X(TCP_FLAGS, by_value(generation, &f[WEIR_FIELD_TCP_FLAGS], is_tcp, p->tcp_flags))                                 \
+  X(ICMP_TYPE, by_value(generation, &f[WEIR_FIELD_ICMP_TYPE], whole&& is_icmp(p), p->icmp_type))                     \
+  X(VLAN, by_value(generation, &f[WEIR_FIELD_VLAN], 1, p->vlan))                                                     \
+  X(FRAGMENT, by_value(generation, &f[WEIR_FIELD_FRAGMENT], 1, p->fragment))                                         \
+  X(LENGTH, by_value(generation, &f[WEIR_FIELD_LENGTH], 1, p->ip_length))
 
-  for (__u32 i = 0; i < WEIR_MAX_RULES; i++) {
-    if (i >= rules) break;
-    const struct weir_rule* rule = &table->rules[i];
-    if (!rule_matches(rule, p, port, has_ports)) continue;
-    count(&rule_counters, rule->counter, frame_length);
-    if (rule->action == WEIR_ACTION_DROP) return WEIR_R_DROP_FILTER;
-    if (rule->action == WEIR_ACTION_PASS) return WEIR_R_PASS_FILTER;
-    return NEXT_STAGE;
+/* The mask is read anew each time: a verifier that remembered its bits would follow every combination of fields in use
+ * and fields not. */
+#define ASKED(field) (*(volatile const __u32*)&g->fields & (1u << WEIR_FIELD_##field))
+
+/* The first rule that matches, or NO_RULE. Vectors are kept as rows and looked up again for a word: kept as pointers,
+ * of which those of unused fields would be one and the same, they make verifiers from 7.2 on follow every combination.
+ */
+static __always_inline __u32 first_match(void* generation, const struct weir_generation* g, const struct packet* p) {
+  union weir_row* all = row(generation, WEIR_ROW_ALL);
+  if (!all) return NO_RULE;
+  const struct weir_field_rows* f = g->field;
+  __u64 summary = all->vector.summary;
+  int whole = p->fragment != FRAGMENT_LATER;
+  int is_tcp = whole && p->flow.protocol == IPPROTO_TCP;
+  int has_ports = whole && (p->flow.protocol == IPPROTO_TCP || p->flow.protocol == IPPROTO_UDP);
+
+#define X(field, look_up)                             \
+  __u32 row_##field = g->rules; /* not looked at */   \
+  if (ASKED(field)) {                                 \
+    row_##field = look_up;                            \
+    union weir_row* v = row(generation, row_##field); \
+    if (!v) return NO_RULE;                           \
+    summary &= v->vector.summary;                     \
   }
-  return NEXT_STAGE;
+  FILTER_FIELDS(X)
+#undef X
+
+  for (int i = 0; i < WEIR_RULE_WORDS && summary; i++) {
+    __u32 w = lowest_bit(summary) & (WEIR_RULE_WORDS - 1);
+    __u64 match = all->vector.words[w];
+#define X(field, look_up)                             \
+  if (ASKED(field)) {                                 \
+    union weir_row* v = row(generation, row_##field); \
+    if (!v) return NO_RULE;                           \
+    match &= v->vector.words[w];                      \
+  }
+    FILTER_FIELDS(X)
+#undef X
+    if (match) return w * 64 + lowest_bit(match);
+    summary &= summary - 1;
+  }
+  return NO_RULE;
+}
+#undef ASKED
+
+/* A function of its own to the verifier: it is examined once, not once for every way that leads to it. `selector` is
+ * the word of config, read once by the caller, so that a frame is judged by one generation and no other. */
+__attribute__((noinline)) int filter_packet(const struct packet* p, __u64 selector, __u32 frame_length) {
+  if (!p) return WEIR_R_DROP_MALFORMED;
+  /* No clock where no deadline is set. */
+  __u32 slot = weir_selected(selector, selector >> 1 ? bpf_ktime_get_ns() : 0);
+  void* generation = bpf_map_lookup_elem(&filter, &slot);
+  if (!generation) return NEXT_STAGE;
+  union weir_row* header = row(generation, 0);
+  if (!header) return NEXT_STAGE;
+  __u32 number = first_match(generation, &header->generation, p);
+  if (number == NO_RULE) return NEXT_STAGE;
+  union weir_row* verdicts = row(generation, header->generation.verdicts + number / WEIR_VERDICTS_A_ROW);
+  if (!verdicts) return NEXT_STAGE;
+  const struct weir_rule_verdict* rule = &verdicts->verdicts.rules[number % WEIR_VERDICTS_A_ROW];
+
+  count(&rule_counters, rule->counter, frame_length);
+  if (rule->action == WEIR_ACTION_DROP) return WEIR_R_DROP_FILTER;
+  if (rule->limit && !limit_admits(p, rule, frame_length)) return WEIR_R_DROP_LIMIT;
+  return rule->action == WEIR_ACTION_PASS ? WEIR_R_PASS_FILTER : NEXT_STAGE;
 }

@@ -64,19 +64,41 @@ struct {
   __type(value, struct weir_counter);
 } counters SEC(".maps");
 
+/* Generations of the filter, by slot. BPF_F_INNER_MAP: each has as many rows as it needs. */
 struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
   __uint(max_entries, 2);
   __type(key, __u32);
-  __type(value, struct weir_filter);
+  __array(
+      values, struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+        __uint(max_entries, 1);
+        __uint(key_size, sizeof(__u32));
+        __uint(value_size, sizeof(union weir_row));
+      });
 } filter SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, 2 * WEIR_MAX_RULES);
+  __uint(max_entries, WEIR_RULE_COUNTERS);
   __type(key, __u32);
   __type(value, struct weir_counter);
 } rule_counters SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, WEIR_RULE_COUNTERS);
+  __type(key, __u32);
+  __type(value, __u64);
+} limits SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, WEIR_MAX_LIMIT_SOURCES);
+  __type(key, struct weir_limit_source);
+  __type(value, __u64);
+} limit_sources SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -15,7 +15,12 @@
 #define NEXT_STAGE ((int)WEIR_REASON_COUNT)
 #define NO_STEER 0xffffffffu
 
-enum fragment_kind { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
+/* The filter's tables index by it. */
+enum fragment_kind {
+  FRAGMENT_NONE = WEIR_FRAGMENT_NONE,
+  FRAGMENT_FIRST = WEIR_FRAGMENT_FIRST,
+  FRAGMENT_LATER = WEIR_FRAGMENT_LATER
+};
 
 /* One address as the maps' keys have it, as the flow hash takes it, and by words for the IPv4 part. */
 union address {
@@ -37,6 +42,8 @@ struct packet {
   /* The packet that an ICMP error quotes; protocol 0: none that has ports. */
   struct flow quoted;
   __u16 mac[3];
+  __u16 vlan;      /* 0: untagged; 1 + the outermost tag's identifier */
+  __u16 ip_length; /* of the packet with its header; 65535 stands for more, too */
   __u16 l3_offset;
   __u16 l4_offset; /* 0: a later fragment */
   __u8 is_v6;

@@ -14,6 +14,7 @@
 #include "packet.h"
 
 #define MAX_VLAN_TAGS 2
+#define VLAN_ID 0x0fff
 #define MAX_EXT_HEADERS 8
 
 #define IP_MF 0x2000
@@ -113,6 +114,7 @@ static __always_inline int parse_ethernet(struct cursor* c, struct packet* p, __
     if (i == MAX_VLAN_TAGS) return WEIR_R_DROP_VLAN_TAGS;
     struct vlan_tag* tag = take(c, sizeof(*tag));
     if (!tag) return WEIR_R_DROP_MALFORMED;
+    if (!p->tagged) p->vlan = 1 + (bpf_ntohs(tag->tci) & VLAN_ID);
     p->tagged = 1;
     *ethertype = tag->ethertype;
   }
@@ -132,6 +134,7 @@ static __always_inline int parse_ipv4(struct cursor* c, struct packet* p) {
   map_v4(&p->flow.src, ip->saddr);
   map_v4(&p->flow.dst, ip->daddr);
   p->flow.protocol = ip->protocol;
+  p->ip_length = total;
   p->fragment_id = ip->id;
   p->fragment_protocol = ip->protocol;
   __u16 fragment = bpf_ntohs(ip->frag_off);
@@ -211,6 +214,7 @@ static __always_inline int parse_ipv6(struct xdp_md* ctx, struct cursor* c, stru
   if (payload > c->left) return WEIR_R_DROP_MALFORMED;
   c->left = payload;
   p->is_v6 = 1;
+  p->ip_length = payload > 0xffff - sizeof(*ip) ? 0xffff : payload + sizeof(*ip);
   copy_v6(&p->flow.src, &ip->saddr);
   copy_v6(&p->flow.dst, &ip->daddr);
   if (is_mapped(&p->flow.src) || is_mapped(&p->flow.dst)) return WEIR_R_DROP_MALFORMED;

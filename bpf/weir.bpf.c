@@ -38,7 +38,7 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
   if (guarded == GUARD_INFRA) return WEIR_R_PASS_INFRA;
   if (guarded == GUARD_FLOW_ERROR) return steer_error(ctx, cfg, p);
 
-  reason = filter_packet(p, *(volatile __u32*)&cfg->filter_selector, length);
+  reason = filter_packet(p, *(volatile __u64*)&cfg->filter_selector, length);
   if (reason == NEXT_STAGE) return steer_packet(ctx, cfg, p);
   /* A rule may give the kernel a connection on a steered port, and be taken away before the connection ends. */
   if (reason == WEIR_R_PASS_FILTER && is_bare_syn(p)) find_entry(p, IPPROTO_TCP, p->flow.dport_be);

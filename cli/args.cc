@@ -26,6 +26,12 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
       return of(control::parse_prefix(text));
     case Value::number:
       return of(parse_number(text));
+    case Value::rule_name:
+      return of(control::parse_rule_name(text));
+    case Value::rule_word: {
+      control::Rule scratch;
+      return of(control::set_word(scratch, arg.name, text));
+    }
     case Value::seconds:
       return of(parse_seconds(text));
     case Value::interface:

@@ -25,6 +25,8 @@ enum class Value : std::uint8_t {
   protocol,    // tcp, udp, icmp, icmpv6 or 1-255
   prefix,      // ADDRESS or ADDRESS/LENGTH, either family
   number,      // 0-4294967295
+  rule_name,   // of a filter rule
+  rule_word,   // the value of the filter rule's word that the argument names
   seconds,     // decimal, more than 0
   choice,      // one of the words of `metavar`, separated by '|'
 };

@@ -8,6 +8,7 @@
 #include "table.h"
 #include "values.h"
 #include "weir/control/caps.h"
+#include "weir/control/heartbeat.h"
 #include "weir/control/lock.h"
 #include "words.h"
 
@@ -35,26 +36,27 @@ std::string protocol_text(const control::Rule& rule) {
   return rule.protocol == 0 ? "any" : control::ip_protocol_name(rule.protocol);
 }
 
-// In the grammar of `filter add`, so that it can be typed again.
-std::string grammar(const control::Rule& rule) {
-  std::string out = control::action_name(rule.action);
-  if (rule.protocol != 0) out += " proto " + protocol_text(rule);
-  if (!rule.source.any) out += " from " + rule.source.to_string();
-  if (!rule.destination.any) out += " to " + rule.destination.to_string();
-  if (!rule.port.any()) out += " port " + rule.port.to_string();
-  return out;
+// What has no column of its own.
+std::string more(const control::Rule& rule) {
+  control::Rule rest = rule;
+  rest.source = rest.destination = {};
+  rest.protocol = 0;
+  rest.port = {};
+  const std::string text = rest.to_string();
+  const auto space = text.find(' ');
+  return space == std::string::npos ? "-" : text.substr(space + 1);
 }
 
 Json to_json(const std::string& interface, const control::Rule& rule) {
   Json out;
   out["interface"] = interface;
-  out["id"] = rule.id;
+  out["name"] = rule.name;
   out["action"] = control::action_name(rule.action);
   out["proto"] = protocol_text(rule);
   out["from"] = rule.source.to_string();
   out["to"] = rule.destination.to_string();
   out["port"] = {rule.port.min, rule.port.max};
-  out["rule"] = grammar(rule);
+  out["rule"] = rule.to_string();
   out["packets"] = rule.hits.packets;
   out["bytes"] = rule.hits.bytes;
   return out;
@@ -65,25 +67,16 @@ Outcome<control::Rule> wanted_rule(const Context& context) {
   auto action = control::parse_action(context.args.get_or("action", ""));
   if (!action) return Err(action.error());
   rule.action = *action;
-  if (const auto text = context.args.get("from")) {
-    const auto prefix = control::parse_prefix(*text);
-    if (!prefix) return Err(prefix.error());
-    rule.source = *prefix;
+  if (const auto name = context.args.get("name")) {
+    auto parsed = control::parse_rule_name(*name);
+    if (!parsed) return Err(parsed.error());
+    rule.name = std::move(*parsed);
   }
-  if (const auto text = context.args.get("to")) {
-    const auto prefix = control::parse_prefix(*text);
-    if (!prefix) return Err(prefix.error());
-    rule.destination = *prefix;
-  }
-  if (const auto text = context.args.get("proto")) {
-    const auto protocol = parse_protocol(*text);
-    if (!protocol) return Err(protocol.error());
-    rule.protocol = *protocol;
-  }
-  if (const auto text = context.args.get("port")) {
-    const auto port = control::parse_port_range(*text);
-    if (!port) return Err(port.error());
-    rule.port = *port;
+  for (const std::string_view word : control::rule_words()) {
+    const auto value = context.args.get(word);
+    if (!value) continue;
+    if (const auto set = control::set_word(rule, word, word == "proto" && *value == "icmp6" ? "icmpv6" : *value); !set)
+      return Err(set.error());
   }
   if (const auto sound = control::check_rule(rule); !sound) return Err(sound.error());
   return rule;
@@ -102,36 +95,35 @@ Outcome<int> run_filter_add(const Context& context) {
     if (!number) return Err(number.error());
     position = *number;
   }
-  const auto id = control::filter_add(change->instance.maps(), *rule, position);
-  if (!id) return Err(id.error());
-  rule->id = *id;
+  const auto name = control::filter_add(change->instance.maps(), *rule, position, control::monotonic_now());
+  if (!name) return Err(name.error());
+  rule->name = *name;
   const std::string& interface = change->instance.interface();
   if (context.json)
     print_line(to_json(interface, *rule));
   else
-    print(fmt::format("{}: rule {}: {}\n", interface, *id, grammar(*rule)));
+    print(fmt::format("{}: rule {}: {}\n", interface, *name, rule->to_string()));
   return kOk;
 }
 
 Outcome<int> run_filter_del(const Context& context) {
-  const auto id = parse_number(context.args.get_or("ID", ""));
-  if (!id) return Err(id.error());
+  const std::string name = context.args.get_or("NAME", "");
   const auto change = begin(context);
   if (!change) return Err(change.error());
-  const auto rule = control::filter_del(change->instance.maps(), *id);
+  const auto rule = control::filter_del(change->instance.maps(), name, control::monotonic_now());
   if (!rule) return Err(rule.error());
   const std::string& interface = change->instance.interface();
   if (context.json)
     print_line(to_json(interface, *rule));
   else
-    print(fmt::format("{}: removed rule {}: {}\n", interface, *id, grammar(*rule)));
+    print(fmt::format("{}: removed rule {}: {}\n", interface, name, rule->to_string()));
   return kOk;
 }
 
 Outcome<int> run_filter_flush(const Context& context) {
   const auto change = begin(context);
   if (!change) return Err(change.error());
-  const auto removed = control::filter_flush(change->instance.maps());
+  const auto removed = control::filter_flush(change->instance.maps(), control::monotonic_now());
   if (!removed) return Err(removed.error());
   const std::string& interface = change->instance.interface();
   if (context.json)
@@ -146,21 +138,22 @@ Outcome<int> run_filter_list(const Context& context) {
   if (!instances) return Err(instances.error());
   Json list = Json::array();
   Columns columns({{"DEV"},
-                   {"ID", Columns::Align::right},
+                   {"NAME"},
                    {"ACTION"},
                    {"PROTO"},
                    {"FROM"},
                    {"TO"},
                    {"PORT"},
+                   {"MORE"},
                    {"PACKETS", Columns::Align::right},
                    {"BYTES", Columns::Align::right}});
   for (const control::Instance& instance : *instances) {
-    const auto rules = control::filter_list(instance.maps());
-    if (!rules) return Err(rules.error());
-    for (const control::Rule& rule : *rules) {
+    const auto state = control::filter_state(instance.maps(), control::monotonic_now());
+    if (!state) return Err(state.error());
+    for (const control::Rule& rule : state->rules) {
       list.push_back(to_json(instance.interface(), rule));
-      columns.row({instance.interface(), std::to_string(rule.id), control::action_name(rule.action),
-                   protocol_text(rule), rule.source.to_string(), rule.destination.to_string(), rule.port.to_string(),
+      columns.row({instance.interface(), rule.name, control::action_name(rule.action), protocol_text(rule),
+                   rule.source.to_string(), rule.destination.to_string(), rule.port.to_string(), more(rule),
                    std::to_string(rule.hits.packets), std::to_string(rule.hits.bytes)});
     }
   }

@@ -62,6 +62,13 @@ std::string steered_text(const control::Status& facts) {
   return out;
 }
 
+std::string filter_trial(const control::Status& facts) {
+  if (facts.filter_pending)
+    return fmt::format(", on trial for another {}: `weir filter confirm` keeps them",
+                       seconds_text(*facts.filter_pending));
+  return facts.filter_rolled_back ? ": the last change was not confirmed in time, and was taken back" : "";
+}
+
 struct StaleStatus {
   control::InstanceSummary summary;
 };
@@ -112,6 +119,11 @@ Json to_json(const InterfaceStatus& s) {
   out["queues"] = std::move(queues);
   out["steer"] = std::move(steered);
   out["rules"] = s.facts.rules;
+  if (s.facts.filter_pending)
+    out["filter_confirm_seconds"] = static_cast<double>(s.facts.filter_pending->count_ms()) / 1000;
+  else
+    out["filter_confirm_seconds"] = nullptr;
+  out["filter_rolled_back"] = s.facts.filter_rolled_back;
   out["live_flows"] = s.facts.live_flows;
   out["advice"] = s.advice;
   return out;
@@ -129,7 +141,7 @@ std::string to_text(const InterfaceStatus& s) {
   out += fmt::format("  checksums   {}\n",
                      facts.partial_checksums ? "the link delivers partial ones: accepted" : "verified");
   out += fmt::format("  addresses   {}\n", addresses.empty() ? "none" : join(addresses));
-  out += fmt::format("  filter      {}\n", count_text(facts.rules, "rule", "rules"));
+  out += fmt::format("  filter      {}{}\n", count_text(facts.rules, "rule", "rules"), filter_trial(facts));
   out += steered_text(facts);
   for (const std::string& line : s.advice) out += fmt::format("  {} {}\n", paint(Paint::caution, "->"), line);
   return out;

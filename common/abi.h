@@ -30,14 +30,13 @@ typedef uint64_t weir_u64;
 #endif
 
 /* Raised with every change of a layout, of a map's kind or size, or of the list of reasons. A tool refuses maps of another. */
-#define WEIR_ABI_VERSION 2
+#define WEIR_ABI_VERSION 3
 
 #define WEIR_PIN_ROOT "/sys/fs/bpf/weir"
 #define WEIR_RUN_DIR "/run/weir"
 
 #define WEIR_MAX_QUEUES 64
 #define WEIR_MAX_STEER 1024
-#define WEIR_MAX_RULES 128
 #define WEIR_MAX_LOCAL_ADDRS 4096
 #define WEIR_MAX_FRAGMENTS 4096
 
@@ -62,14 +61,15 @@ struct weir_config {
   weir_u32 flags;
   weir_u64 netns_cookie;
   weir_u32 ifindex;
-  weir_u32 filter_selector; /* which entry of `filter` is current: 0 or 1; read once a packet */
+  weir_u32 pad0;
+  weir_u64 filter_selector; /* which slot of `filter` is current, and until when: weir_selected() */
   weir_u64 hash_key[2];     /* of weir_flow_hash */
   weir_u8 mac[6];           /* the interface's own */
-  weir_u8 pad0[2];
+  weir_u8 pad1[2];
   char ifname[16]; /* a label; the interface may have been renamed */
   weir_u32 queues; /* receive queues at attach */
   weir_u32 xdp_mode; /* enum weir_xdp_mode */
-  weir_u8 pad1[56];
+  weir_u8 pad2[48];
 };
 WEIR_ASSERT_SIZE(struct weir_config, 128);
 enum weir_xdp_mode { WEIR_XDP_NATIVE = 1, WEIR_XDP_GENERIC = 2 };
@@ -124,7 +124,7 @@ struct weir_steer {
 WEIR_ASSERT_SIZE(struct weir_steer, 64);
 
 /* Map `steer_counters`: PERCPU_ARRAY, WEIR_MAX_STEER; map `counters`: PERCPU_ARRAY, WEIR_REASON_COUNT (see reasons.h);
- * map `rule_counters`: PERCPU_ARRAY, 2 * WEIR_MAX_RULES, by weir_rule.counter. */
+ * map `rule_counters`: PERCPU_ARRAY, WEIR_RULE_COUNTERS, by weir_rule.counter. */
 struct weir_counter {
   weir_u64 packets;
   weir_u64 bytes; /* of the frame, from its Ethernet header */
@@ -138,29 +138,11 @@ struct weir_engine_counters {
 };
 WEIR_ASSERT_SIZE(struct weir_engine_counters, 1024);
 
-/* Map `filter`: ARRAY of two tables; config.filter_selector names the current one. First match wins; no match accepts. */
-enum weir_action { WEIR_ACTION_ACCEPT = 0, WEIR_ACTION_DROP = 1, WEIR_ACTION_PASS = 2 };
-struct weir_rule {
-  struct weir_addr src; /* already masked */
-  struct weir_addr src_mask;
-  struct weir_addr dst;
-  struct weir_addr dst_mask;
-  weir_u8 protocol; /* 0: any */
-  weir_u8 action;   /* enum weir_action */
-  weir_u16 port_min; /* destination port, host order; 0..65535: any */
-  weir_u16 port_max;
-  weir_u16 counter; /* index into `rule_counters`, stable for the rule's life */
-  weir_u32 id;      /* names the rule in the CLI, stable for its life */
-  weir_u32 pad;
-};
-WEIR_ASSERT_SIZE(struct weir_rule, 80);
-struct weir_filter {
-  weir_u32 count;
-  weir_u32 next_id;
-  weir_u8 pad[56];
-  struct weir_rule rules[WEIR_MAX_RULES];
-};
-WEIR_ASSERT_SIZE(struct weir_filter, 64 + 80 * WEIR_MAX_RULES);
+/* Map `filter`: ARRAY_OF_MAPS of two slots, each empty (every frame is accepted) or a generation; config.filter_selector
+ * names the current one. First match wins; no match accepts. A slot that is not current is rebuilt by one update of this
+ * map. Map `limits`: ARRAY of weir_u64, WEIR_RULE_COUNTERS: token buckets by weir_rule.counter. Map `limit_sources`: LRU_HASH
+ * of struct weir_limit_source -> weir_u64, the buckets of rules with one a source. */
+#include "filter_abi.h"
 
 /* Map `fragments`: LRU_HASH -> weir_u32 steer index: where a steered first fragment sends the later ones. */
 struct weir_fragment_key {

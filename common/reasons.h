@@ -45,6 +45,7 @@
   X(DROP_EXT_HEADERS,    DROP,  "ext_headers",       "more IPv6 extension headers than are walked") \
   X(DROP_VLAN_TAGS,      DROP,  "vlan_tags",         "more VLAN tags than are read: the filter could not judge what they hide") \
   X(DROP_FILTER,         DROP,  "filter_drop",       "a filter rule refused it") \
+  X(DROP_LIMIT,          DROP,  "filter_limit",      "beyond the rate that a filter rule allows") \
   X(DROP_ABSENT,         DROP,  "absent",            "no engine, and the steering entry says drop") \
   X(DROP_STALE,          DROP,  "engine_stopped",    "its engine has been silent for over 3 s; TCP recovers when it wakes") \
   /* XDP: to the engine */ \

@@ -11,33 +11,37 @@ namespace {
 
 class Filter : public XdpTest {
  protected:
-  static weir_addr mask(unsigned bits) {
-    weir_addr m{};
-    for (unsigned i = 0; i < bits; i++) m.bytes[i / 8] = static_cast<std::uint8_t>(m.bytes[i / 8] | (0x80u >> (i % 8)));
-    return m;
-  }
   // Prefix lengths of IPv4 count within IPv4.
-  static void prefix(weir_addr& net, weir_addr& net_mask, IpAddress address, unsigned bits) {
-    net_mask = mask(address.is_v4() ? 96 + bits : bits);
-    for (std::size_t i = 0; i < 16; i++)
-      net.bytes[i] = static_cast<std::uint8_t>(address.bytes()[i] & net_mask.bytes[i]);
+  static weir_prefix prefix(IpAddress address, unsigned bits) {
+    weir_prefix out{};
+    out.family = address.is_v4() ? 4 : 6;
+    out.length = static_cast<weir_u8>(bits);
+    const unsigned mapped = address.is_v4() ? 96 + bits : bits;
+    for (unsigned i = 0; i < mapped; i++)
+      out.address.bytes[i / 8] =
+          static_cast<weir_u8>(out.address.bytes[i / 8] | (address.bytes()[i / 8] & (0x80u >> (i % 8))));
+    return out;
   }
   static weir_rule from(weir_action action, IpAddress address, unsigned bits, std::uint16_t counter = 0) {
     weir_rule r = rule(action, counter);
-    prefix(r.src, r.src_mask, address, bits);
+    r.fields = 1u << WEIR_FIELD_SOURCE;
+    r.source = prefix(address, bits);
     return r;
   }
   static weir_rule to(weir_action action, IpAddress address, unsigned bits, std::uint16_t counter = 0) {
     weir_rule r = rule(action, counter);
-    prefix(r.dst, r.dst_mask, address, bits);
+    r.fields = 1u << WEIR_FIELD_DESTINATION;
+    r.destination = prefix(address, bits);
     return r;
   }
   static weir_rule ports(weir_action action, std::uint8_t protocol, std::uint16_t min, std::uint16_t max,
                          std::uint16_t counter = 0) {
     weir_rule r = rule(action, counter);
+    if (protocol != 0) r.fields |= 1u << WEIR_FIELD_PROTOCOL;
+    if (min != 0 || max != 65535) r.fields |= 1u << WEIR_FIELD_DESTINATION_PORT;
     r.protocol = protocol;
-    r.port_min = min;
-    r.port_max = max;
+    r.destination_port[0] = min;
+    r.destination_port[1] = max;
     return r;
   }
 };
@@ -82,7 +86,8 @@ TEST_F(Filter, Prefixes) {
 
 TEST_F(Filter, SourceAndDestinationMustBothMatch) {
   weir_rule both = from(WEIR_ACTION_DROP, kPeer4, 32);
-  prefix(both.dst, both.dst_mask, kTransit4, 32);
+  both.fields |= 1u << WEIR_FIELD_DESTINATION;
+  both.destination = prefix(kTransit4, 32);
   set_filter(0, {both});
   EXPECT_EQ(reason(tcp4("S")), "STEER_SYN");
   EXPECT_EQ(reason(Packet().ipv4(kPeer4, kTransit4).tcp(1, kSteeredTcp, "S")), "DROP_FILTER");
@@ -142,10 +147,10 @@ TEST_F(Filter, AcceptEndsTheSearch) {
 
 TEST_F(Filter, AFullTableIsReadToItsEnd) {
   std::vector<weir_rule> rules(WEIR_MAX_RULES, from(WEIR_ACTION_DROP, kTransit4, 32, 1));
-  rules.back() = from(WEIR_ACTION_DROP, kPeer4, 32, 2 * WEIR_MAX_RULES - 1);
+  rules.back() = from(WEIR_ACTION_DROP, kPeer4, 32, WEIR_RULE_COUNTERS - 1);
   set_filter(0, rules);
   EXPECT_EQ(reason(tcp4("S")), "DROP_FILTER");
-  EXPECT_EQ(rule_packets(2 * WEIR_MAX_RULES - 1), 1u);
+  EXPECT_EQ(rule_packets(WEIR_RULE_COUNTERS - 1), 1u);
   EXPECT_EQ(reason(tcp6("S")), "STEER_SYN");
 }
 

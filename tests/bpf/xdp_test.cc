@@ -13,6 +13,9 @@
 #include <cstring>
 #include <ctime>
 
+#include "weir/control/filter_generation.h"
+#include "weir/xdp/generation.h"
+
 namespace weir::bpf_test {
 namespace {
 
@@ -78,7 +81,6 @@ bool ip(const std::string& arguments) { return std::system(("ip " + arguments).c
 weir_rule rule(weir_action action, std::uint16_t counter) {
   weir_rule r{};
   r.action = static_cast<std::uint8_t>(action);
-  r.port_max = 65535;
   r.counter = counter;
   return r;
 }
@@ -259,11 +261,11 @@ void XdpTest::remove_socket(std::uint32_t queue) {
   sockets_[queue] = -1;
 }
 
-void XdpTest::set_filter(std::uint32_t generation, const std::vector<weir_rule>& rules) {
-  auto table = std::make_unique<weir_filter>();
-  table->count = static_cast<std::uint32_t>(rules.size());
-  for (std::size_t i = 0; i < rules.size(); i++) table->rules[i] = rules[i];
-  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.filter), &generation, table.get(), BPF_ANY), 0);
+void XdpTest::set_filter(std::uint32_t slot, const std::vector<weir_rule>& rules) {
+  const auto map = xdp::Generation::make(control::compile(rules, 1));
+  ASSERT_TRUE(map.ok()) << map.error().message;
+  const int fd = map->get();
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.filter), &slot, &fd, BPF_ANY), 0) << std::strerror(errno);
 }
 
 std::uint64_t XdpTest::rule_packets(std::uint32_t counter) const {

@@ -18,6 +18,7 @@
 #include "weir/common/abi.h"
 #include "weir/common/flow_hash.h"
 #include "weir/common/reasons.h"
+#include "weir/xdp/fd.h"
 
 namespace weir::bpf_test {
 
@@ -95,7 +96,8 @@ class XdpTest : public testing::Test {
   void beat(std::uint32_t queue, std::optional<std::uint64_t> age_ns);
   void put_socket(std::uint32_t queue);
   void remove_socket(std::uint32_t queue);
-  void set_filter(std::uint32_t generation, const std::vector<weir_rule>& rules);
+  // In that slot. A rule without a counter index of its own shares number 0.
+  void set_filter(std::uint32_t slot, const std::vector<weir_rule>& rules);
   std::uint64_t rule_packets(std::uint32_t counter) const;
   std::uint64_t steer_packets(std::uint32_t index) const;
   struct Repeated {

@@ -31,18 +31,18 @@ TEST(Snapshot, SumsByVerdictAndOverQueues) {
   EXPECT_EQ(s.engine_total(WEIR_R_TAKEN_TCP), 7u);
 }
 
-Rule rule(std::uint32_t id, std::uint64_t packets) {
+Rule rule(const char* name, std::uint64_t packets) {
   Rule r;
-  r.id = id;
+  r.name = name;
   r.hits = {packets, packets * 60};
   return r;
 }
 
-TEST(Difference, MatchesRulesByIdAndEntriesByPort) {
+TEST(Difference, MatchesRulesByNameAndEntriesByPort) {
   Snapshot a;
   Snapshot b;
-  a.rules = {rule(1, 10), rule(2, 20)};
-  b.rules = {rule(3, 5), rule(2, 25)};
+  a.rules = {rule("a", 10), rule("b", 20)};
+  b.rules = {rule("c", 5), rule("b", 25)};
   SteerEntry e;
   e.port = {Protocol::tcp, 80};
   e.counter = {7, 700};

@@ -51,7 +51,7 @@ class BadInput(unittest.TestCase):
         self.assertEqual(self.state(), before)
 
     EVERY = [("attach", "veth0"), ("detach", "veth0"), ("status", "veth0"), ("stats",), ("steer", "add", 80),
-             ("steer", "del", 80), ("steer", "list"), ("filter", "add", "drop"), ("filter", "del", 1), ("filter", "list"),
+             ("steer", "del", 80), ("steer", "list"), ("filter", "add", "drop"), ("filter", "del", "r1"), ("filter", "list"),
              ("filter", "flush"), ("sockets",), ("run", "--interface", "veth0", "--", "true")]
 
     def test_an_unknown_interface(self):
@@ -99,7 +99,7 @@ class BadInput(unittest.TestCase):
         self.refused("attach", "veth0", "--mode", "generic", says=("already attached",))
         self.refused("steer", "add", 80, says=("tcp 80 is steered already",))
         self.refused("steer", "del", 81, says=("81",))
-        self.refused("filter", "del", 99, says=("99",))
+        self.refused("filter", "del", "r99", says=("r99",))
 
     def test_another_xdp_program_is_named_and_left_alone(self):
         self.server.weir("attach", "veth0")

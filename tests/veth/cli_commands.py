@@ -104,17 +104,17 @@ class Commands(unittest.TestCase):
         self.client.run("ping", "-c", "1", "-W", "1", "10.77.0.1")
         port = self.json("filter", "add", "pass", "proto", "tcp", "to", "fd77::/64", "port", "8000-8099")
         rules = self.json("filter", "list")["rules"]
-        self.assertEqual([r["id"] for r in rules], [accept["id"], drop["id"], port["id"]])
+        self.assertEqual([r["name"] for r in rules], [accept["name"], drop["name"], port["name"]])
         self.assertEqual([r["packets"] for r in rules], [1, 2, 0])
         self.assertEqual(rules[2]["port"], [8000, 8099])
         # What is listed can be typed again.
         for rule in rules:
             again = self.json("filter", "add", *rule["rule"].split())
             self.assertEqual(again["rule"], rule["rule"])
-            self.json("filter", "del", again["id"])
+            self.json("filter", "del", again["name"])
         text = self.text("filter", "list").splitlines()
         self.assertEqual(len(text), 4)
-        self.assertRegex(text[2], r"veth0 +\d+ +drop +icmp +10\.77\.0\.0/24 +any +any +2 +\d+")
+        self.assertRegex(text[2], r"veth0 +r\d+ +drop +icmp +10\.77\.0\.0/24 +any +any +- +2 +\d+")
         self.assertEqual(self.json("filter", "flush")["removed"], 3)
         self.assertEqual(self.json("filter", "list")["rules"], [])
 

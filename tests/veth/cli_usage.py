@@ -81,8 +81,13 @@ class Usage(unittest.TestCase):
             (["filter", "add", "drop", "proto", "tcp", "port", "65536"], "'65536'"),
             (["filter", "add", "drop", "index", "first"], "'first' is not a number"),
             (["filter", "add", "drop", "frm", "10.0.0.1"], "did you mean 'from'"),
-            (["filter", "del"], "ID is missing"),
-            (["filter", "del", "one"], "'one' is not a number"),
+            (["filter", "del"], "NAME is missing"),
+            (["filter", "del", "a/b"], "'a/b' is not a name"),
+            (["filter", "add", "drop", "name", "-x"], "'-x' is not a name"),
+            (["filter", "add", "drop", "flags", "Q"], "'Q' are not TCP flags"),
+            (["filter", "add", "drop", "vlan", "4096"], "0 to 4095"),
+            (["filter", "add", "accept", "limit", "fast"], "'fast' is not a rate"),
+            (["filter", "add", "accept", "per", "host"], "rule|source"),
             (["stats", "--watch=0"], "interval"),
             (["stats", "--watch=soon"], "interval"),
             (["run"], "command is missing"),
@@ -99,6 +104,8 @@ class Usage(unittest.TestCase):
         cases = [
             (["steer", "add", "udp", 53], "TCP only"),
             (["filter", "add", "drop", "port", 80], "proto"),
+            (["filter", "add", "drop", "limit", "1/s"], "a drop has no limit"),
+            (["filter", "add", "accept", "burst", "5"], "limit RATE before"),
             (["filter", "add", "drop", "from", "10.0.0.1", "to", "fd00::1"], "famil"),
         ]
         for argv, expected in cases:

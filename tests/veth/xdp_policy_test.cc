@@ -127,7 +127,7 @@ TEST_F(XdpPolicy, ARuleStopsPacketsCountsThemAndGoes) {
   rule.source = *control::parse_prefix("10.77.0.2");
   rule.protocol = IPPROTO_UDP;
   rule.port = {9000, 9000};
-  const auto id = control::filter_add(maps(), rule);
+  const auto id = control::filter_add(maps(), rule, std::nullopt, now());
   ASSERT_TRUE(id.ok()) << id.error().message;
   EXPECT_EQ(xdp::load(maps().config().filter_selector), 1u);
   const auto before = control::take_snapshot(instance(), now());
@@ -136,17 +136,17 @@ TEST_F(XdpPolicy, ARuleStopsPacketsCountsThemAndGoes) {
     send_udp(9000, "stopped");
     send_udp(9000, "stopped");
   });
-  EXPECT_TRUE(eventually([&] { return control::filter_list(maps()).value()[0].hits.packets == 2; }));
+  EXPECT_TRUE(eventually([&] { return control::filter_state(maps(), now()).value().rules[0].hits.packets == 2; }));
   // A second rule is another table: the first one's counter goes on.
   rule.port = {9001, 9001};
-  const auto second = control::filter_add(maps(), rule, 0);
+  const auto second = control::filter_add(maps(), rule, 0, now());
   ASSERT_TRUE(second.ok());
   EXPECT_NE(*second, *id);
   // Each change goes into the table that is not current.
   EXPECT_EQ(xdp::load(maps().config().filter_selector), 0u);
-  const auto rules = control::filter_list(maps()).value();
+  const auto rules = control::filter_state(maps(), now()).value().rules;
   ASSERT_EQ(rules.size(), 2u);
-  EXPECT_EQ(rules[0].id, *second);
+  EXPECT_EQ(rules[0].name, *second);
   EXPECT_EQ(rules[0].hits.packets, 0u);
   EXPECT_EQ(rules[1].hits.packets, 2u);
   EXPECT_EQ(rules[1].hits.bytes, 2u * (14 + 20 + 8 + 7));
@@ -156,45 +156,133 @@ TEST_F(XdpPolicy, ARuleStopsPacketsCountsThemAndGoes) {
   EXPECT_EQ(control::difference(*after, *before).total(WEIR_V_DROP).packets, 2u);
   EXPECT_EQ(control::difference(*after, *before).xdp[WEIR_R_DROP_FILTER].packets, 2u);
 
-  EXPECT_EQ(control::filter_del(maps(), *id).value().to_string(), "drop src 10.77.0.2/32 proto udp port 9000");
+  EXPECT_EQ(control::filter_del(maps(), *id, now()).value().to_string(), "drop proto udp from 10.77.0.2/32 port 9000");
   in_client([] { send_udp(9000, "passed"); });
   EXPECT_EQ(received(), "passed");
-  EXPECT_EQ(control::filter_del(maps(), *id).error().code, ENOENT);
-  EXPECT_EQ(control::filter_flush(maps()).value(), 1u);
-  EXPECT_THAT(control::filter_list(maps()).value(), IsEmpty());
+  EXPECT_EQ(control::filter_del(maps(), *id, now()).error().code, ENOENT);
+  EXPECT_EQ(control::filter_flush(maps(), now()).value(), 1u);
+  EXPECT_THAT(control::filter_state(maps(), now()).value().rules, IsEmpty());
 }
 
 TEST_F(XdpPolicy, ACounterThatIsUsedAgainBeginsAtZero) {
   control::Rule rule;
   rule.action = control::Action::accept;
   rule.protocol = IPPROTO_UDP;
-  const auto first = control::filter_add(maps(), rule);
+  const auto first = control::filter_add(maps(), rule, std::nullopt, now());
   ASSERT_TRUE(first.ok());
   in_client([] { send_udp(9, "x"); });
-  ASSERT_TRUE(eventually([&] { return control::filter_list(maps()).value()[0].hits.packets == 1; }));
-  ASSERT_TRUE(control::filter_del(maps(), *first).ok());
-  const auto second = control::filter_add(maps(), rule);
+  ASSERT_TRUE(eventually([&] { return control::filter_state(maps(), now()).value().rules[0].hits.packets == 1; }));
+  ASSERT_TRUE(control::filter_del(maps(), *first, now()).ok());
+  const auto second = control::filter_add(maps(), rule, std::nullopt, now());
   ASSERT_TRUE(second.ok());
-  EXPECT_GT(*second, *first);
-  EXPECT_EQ(control::filter_list(maps()).value()[0].hits.packets, 0u);
+  EXPECT_NE(*second, *first);
+  EXPECT_EQ(control::filter_state(maps(), now()).value().rules[0].hits.packets, 0u);
 }
 
 TEST_F(XdpPolicy, TheFilterIsBoundedAndKeepsOrder) {
+  std::vector<control::Rule> rules;
   control::Rule rule;
   rule.protocol = IPPROTO_TCP;
-  for (std::uint32_t i = 0; i < WEIR_MAX_RULES; ++i) {
+  for (std::uint32_t i = 0; i + 1 < WEIR_MAX_RULES; ++i) {
+    rule.name = "p" + std::to_string(i + 1);
     rule.port = {static_cast<std::uint16_t>(i + 1), static_cast<std::uint16_t>(i + 1)};
-    ASSERT_TRUE(control::filter_add(maps(), rule, i / 2).ok());
+    rules.push_back(rule);
   }
-  EXPECT_EQ(control::filter_add(maps(), rule).error().code, ENOSPC);
-  const auto rules = control::filter_list(maps()).value();
-  ASSERT_EQ(rules.size(), std::size_t{WEIR_MAX_RULES});
-  // Each was put in the middle: even ones stand before odd ones, in the orders of insertion.
-  EXPECT_EQ(rules[0].port.min, 2);
-  EXPECT_EQ(rules.back().port.min, 1);
+  EXPECT_TRUE(control::filter_apply(maps(), rules, std::nullopt, now()).value());
+  EXPECT_FALSE(control::filter_apply(maps(), rules, std::nullopt, now()).value()) << "it says so already";
+  rule.name.clear();
+  rule.port = {60000, 60000};
+  const auto name = control::filter_add(maps(), rule, 1000, now());
+  ASSERT_TRUE(name.ok()) << name.error().message;
+  EXPECT_EQ(control::filter_add(maps(), rule, std::nullopt, now()).error().code, ENOSPC);
+  rules.push_back(rule);
+  rules.push_back(rule);
+  EXPECT_EQ(control::filter_apply(maps(), rules, std::nullopt, now()).error().code, ENOSPC);
+  const auto found = control::filter_state(maps(), now()).value().rules;
+  ASSERT_EQ(found.size(), std::size_t{WEIR_MAX_RULES});
+  EXPECT_EQ(found[999].name, "p1000");
+  EXPECT_EQ(found[1000].name, *name);
+  EXPECT_EQ(found[1001].name, "p1001");
   std::set<std::uint32_t> counters;
-  for (const auto& r : rules) counters.insert(r.counter);
+  for (const auto& r : found) counters.insert(r.counter);
   EXPECT_EQ(counters.size(), std::size_t{WEIR_MAX_RULES});
+}
+
+TEST_F(XdpPolicy, ARuleOfTheSameNameKeepsItsCounterThroughAnyChange) {
+  const auto rule = [](const char* name, std::uint16_t port) {
+    control::Rule r;
+    r.name = name;
+    r.protocol = IPPROTO_UDP;
+    r.port = {port, port};
+    return r;
+  };
+  const auto hits = [&](std::size_t i) { return control::filter_state(maps(), now()).value().rules[i].hits.packets; };
+  ASSERT_TRUE(control::filter_apply(maps(), {rule("a", 9), rule("b", 10)}, std::nullopt, now()).ok());
+  in_client([] {
+    send_udp(9, "x");
+    send_udp(10, "x");
+    send_udp(10, "x");
+  });
+  ASSERT_TRUE(eventually([&] { return hits(0) == 1 && hits(1) == 2; }));
+  // Another order, another port, a rule more and one less.
+  ASSERT_TRUE(control::filter_apply(maps(), {rule("c", 11), rule("b", 12)}, std::nullopt, now()).ok());
+  EXPECT_EQ(hits(0), 0u);
+  EXPECT_EQ(hits(1), 2u);
+  in_client([] { send_udp(12, "x"); });
+  EXPECT_TRUE(eventually([&] { return hits(1) == 3; }));
+}
+
+TEST_F(XdpPolicy, WhatNobodyConfirmsIsTakenBackByXdpItself) {
+  control::Rule drop;
+  drop.name = "everything";
+  drop.action = control::Action::drop;
+  control::Rule keep;
+  keep.name = "keep";
+  ASSERT_TRUE(control::filter_apply(maps(), {keep}, std::nullopt, now()).ok());
+  // The writer's clock is the test's: a deadline in the past is what the program sees when time has gone by.
+  const Instant long_ago = now() - Duration::seconds(100);
+  ASSERT_TRUE(control::filter_apply(maps(), {drop}, Duration::seconds(60), long_ago).ok());
+  EXPECT_EQ(control::filter_state(maps(), long_ago).value().rules[0].name, "everything");
+  EXPECT_EQ(control::filter_state(maps(), long_ago).value().pending, Duration::seconds(60));
+  const auto state = control::filter_state(maps(), now()).value();
+  EXPECT_EQ(state.rules[0].name, "keep");
+  EXPECT_TRUE(state.rolled_back);
+  EXPECT_FALSE(state.pending);
+  in_client([] { send_udp(9, "x"); });
+  EXPECT_TRUE(eventually([&] { return control::filter_state(maps(), now()).value().rules[0].hits.packets > 0; }))
+      << "the program uses the rules from before";
+  EXPECT_EQ(control::filter_confirm(maps(), now()).error().code, ETIME);
+  EXPECT_EQ(control::filter_rollback(maps(), now()).error().code, ENOENT);
+  // The next change is one of the rules that are in force.
+  ASSERT_TRUE(control::filter_del(maps(), "keep", now()).ok());
+  EXPECT_FALSE(control::filter_state(maps(), now()).value().rolled_back);
+}
+
+TEST_F(XdpPolicy, AChangeOnTrialIsConfirmedOrTakenBackAndNothingElse) {
+  control::Rule one;
+  one.name = "one";
+  control::Rule two = one;
+  two.name = "two";
+  const auto names = [&] {
+    std::string out;
+    const auto state = control::filter_state(maps(), now());
+    for (const auto& r : state->rules) out += r.name + " ";
+    return out;
+  };
+  EXPECT_EQ(control::filter_confirm(maps(), now()).error().code, ENOENT);
+  ASSERT_TRUE(control::filter_apply(maps(), {one}, Duration::seconds(600), now()).ok());
+  EXPECT_EQ(names(), "one ");
+  EXPECT_EQ(control::filter_apply(maps(), {two}, std::nullopt, now()).error().code, EBUSY);
+  EXPECT_EQ(control::filter_add(maps(), two, std::nullopt, now()).error().code, EBUSY);
+  EXPECT_EQ(control::filter_del(maps(), "one", now()).error().code, EBUSY);
+  EXPECT_EQ(control::filter_flush(maps(), now()).error().code, EBUSY);
+  ASSERT_TRUE(control::filter_rollback(maps(), now()).ok());
+  EXPECT_EQ(names(), "");
+  ASSERT_TRUE(control::filter_apply(maps(), {two}, Duration::seconds(600), now()).ok());
+  ASSERT_TRUE(control::filter_confirm(maps(), now()).ok());
+  EXPECT_EQ(names(), "two ");
+  EXPECT_FALSE(control::filter_state(maps(), now()).value().pending);
+  EXPECT_EQ(control::filter_confirm(maps(), now()).error().code, ENOENT);
 }
 
 TEST_F(XdpPolicy, LocalAddressesFollowWhatTheyAreSetTo) {

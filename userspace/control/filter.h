@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
-// The filter: an ordered table of rules, first match wins, no match accepts.
+// The filter of one interface: an ordered table of rules, first match wins, no match accepts.
 //
-// A change builds the whole new table in the slot that is not current and makes it current by one write of
-// config.filter_selector, so no frame is judged by half of each. Before the slot is written an RCU grace period passes,
-// for a program run that began before the last change may still be reading it.
+// A change builds a whole new generation beside the current one, in one map, puts it in the slot that is not current by
+// one update, and makes it current by one write of config.filter_selector. XDP reads that word once a frame and reaches
+// all of a generation by one pointer, so no frame is judged by half of each, and a writer that is killed at any
+// instruction leaves either the old generation current or the new one.
+//
+// Until it is confirmed, a generation may be on trial: its deadline stands in the same word, and past it XDP itself
+// uses the other slot. Nobody has to live for that.
 #pragma once
 
 #include <cstdint>
@@ -12,79 +16,41 @@
 #include <string_view>
 #include <vector>
 
-#include "weir/base/ip_address.h"
-#include "weir/control/netns.h"
+#include "weir/base/time.h"
+#include "weir/control/filter_rule.h"
 #include "weir/xdp/maps.h"
 
 namespace weir::control {
 
-// An address range; host bits are zero. Length 0 is any address of the family; a default-made one any address at all.
-struct Prefix {
-  IpAddress address;
-  std::uint8_t length = 0;  // of the family: 0..32, 0..128
-  bool any = true;
-  std::string to_string() const;  // "any", "192.0.2.0/24"
-  friend bool operator==(const Prefix&, const Prefix&) = default;
+// Which rules are in force at an instant.
+struct FilterState {
+  std::vector<Rule> rules;          // in order, with their counters
+  std::optional<Duration> pending;  // what is left of the time to confirm them
+  bool rolled_back = false;         // the last change was not confirmed in time: these are the rules from before it
+  std::uint32_t next_name = 1;
 };
+enum class RuleCounters : std::uint8_t { read, leave_out };
+// CAP_SYS_ADMIN, as Maps::generation().
+Outcome<FilterState> filter_state(const xdp::Maps& maps, Instant now, RuleCounters counters = RuleCounters::read);
 
-struct PortRange {
-  std::uint16_t min = 0;
-  std::uint16_t max = 65535;
-  bool any() const { return min == 0 && max == 65535; }
-  std::string to_string() const;  // "any", "80", "1000-2000"
-  friend bool operator==(const PortRange&, const PortRange&) = default;
-};
+// The caller holds the Lock for all that follow. While a change waits to be confirmed, all but filter_confirm and
+// filter_rollback fail with EBUSY: the other slot holds what to go back to.
 
-// accept: no further rule is asked, steering decides. pass: to the kernel, unsteered.
-enum class Action : std::uint8_t { accept = WEIR_ACTION_ACCEPT, drop = WEIR_ACTION_DROP, pass = WEIR_ACTION_PASS };
-const char* action_name(Action a);
-
-struct Rule {
-  Action action = Action::accept;
-  Prefix source;
-  Prefix destination;
-  std::uint8_t protocol = 0;  // IANA number; 0: any
-  PortRange port;             // destination; needs TCP or UDP
-  // Set by the table:
-  std::uint32_t id = 0;       // stable for the rule's life
-  std::uint32_t counter = 0;  // index, likewise
-  weir_counter hits{};
-
-  // In the grammar of `weir filter add`: "drop src 192.0.2.0/24 proto tcp port 80".
-  std::string to_string() const;
-};
-
-// "any", an address, or address/length. Errors say what is wrong and show a right one; host bits that are set are an
-// error that names the prefix that was probably meant.
-Outcome<Prefix> parse_prefix(std::string_view text);
-// "any", "80" or "80-90".
-Outcome<PortRange> parse_port_range(std::string_view text);
-// 1..65535.
-Outcome<std::uint16_t> parse_port(std::string_view text);
-// "any" (0), "tcp", "udp", "icmp", "icmpv6", or a number 1..255.
-Outcome<std::uint8_t> parse_protocol(std::string_view text);
-std::string ip_protocol_name(std::uint8_t protocol);
-Outcome<Action> parse_action(std::string_view text);
-
-// EINVAL where the rule contradicts itself (two families, a port without TCP or UDP).
-Outcome<void> check_rule(const Rule& rule);
-
-// Pure: between the two representations.
-weir_rule to_map(const Rule& rule);
-Rule from_map(const weir_rule& rule);
-
-// The rules in order, with their counters. Reads only.
-Outcome<std::vector<Rule>> filter_list(const xdp::Maps& maps);
-
-// The caller holds the Lock for all that follow.
-
-// Before the rule that is at `position` now (0: first); at the end without one. Returns its id. ENOSPC: the table is
-// full.
-Outcome<std::uint32_t> filter_add(const xdp::Maps& maps, Rule rule,
-                                  std::optional<std::uint32_t> position = std::nullopt);
-// ENOENT: no rule of that id.
-Outcome<Rule> filter_del(const xdp::Maps& maps, std::uint32_t id);
+// Exactly these rules, in this order; each has a name of its own. A rule whose name is there already keeps its counter
+// and its token bucket. With `confirm`, until that time has passed, or for good if filter_confirm comes before. Returns
+// false where the filter says this already, and nothing was changed. EINVAL, ENOSPC: nothing was changed.
+Outcome<bool> filter_apply(const xdp::Maps& maps, std::vector<Rule> rules, std::optional<Duration> confirm,
+                           Instant now);
+// Before the rule that is at `position` now (0: first); at the end without one. Returns the rule's name: its own, or,
+// where it has none, one that is found for it. EEXIST: another rule has the name (the same rule under it is no error).
+Outcome<std::string> filter_add(const xdp::Maps& maps, Rule rule, std::optional<std::uint32_t> position, Instant now);
+// ENOENT: no rule of that name.
+Outcome<Rule> filter_del(const xdp::Maps& maps, std::string_view name, Instant now);
 // Returns how many there were.
-Outcome<std::uint32_t> filter_flush(const xdp::Maps& maps);
+Outcome<std::uint32_t> filter_flush(const xdp::Maps& maps, Instant now);
+// ENOENT: nothing waits to be confirmed. ETIME: the time has passed, and the rules from before are in force again.
+Outcome<void> filter_confirm(const xdp::Maps& maps, Instant now);
+// Goes back at once. ENOENT likewise.
+Outcome<void> filter_rollback(const xdp::Maps& maps, Instant now);
 
 }  // namespace weir::control

@@ -4,8 +4,9 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <limits>
 
-#include "weir/control/filter.h"
+#include "weir/control/filter_rule.h"
 
 namespace weir::control {
 namespace {
@@ -14,6 +15,9 @@ constexpr std::uint8_t kIcmp = 1;
 constexpr std::uint8_t kTcp = 6;
 constexpr std::uint8_t kUdp = 17;
 constexpr std::uint8_t kIcmpv6 = 58;
+
+// An Ethernet frame of the usual MTU.
+constexpr std::uint64_t kLeastByteBurst = 1514;
 
 std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
@@ -48,17 +52,6 @@ IpAddress masked(const IpAddress& address, unsigned mapped_bits) {
 
 constexpr std::pair<std::uint8_t, const char*> kProtocols[] = {
     {0, "any"}, {kIcmp, "icmp"}, {kTcp, "tcp"}, {kUdp, "udp"}, {kIcmpv6, "icmpv6"}};
-
-Prefix prefix_from(const weir_addr& address, const weir_addr& mask) {
-  unsigned bits = 0;
-  for (const weir_u8 b : mask.bytes) bits += static_cast<unsigned>(__builtin_popcount(b));
-  Prefix p;
-  if (bits == 0) return p;
-  p.any = false;
-  p.address = IpAddress::v6(reinterpret_cast<const std::byte*>(address.bytes));
-  p.length = static_cast<std::uint8_t>(p.address.is_v4() && bits >= 96 ? bits - 96 : bits);
-  return p;
-}
 
 }  // namespace
 
@@ -113,9 +106,6 @@ Outcome<Prefix> parse_prefix(std::string_view text) {
     p.address = network;
     return invalid(quoted(text) + " has bits set beyond its length: did you mean " + p.to_string() + "?");
   }
-  // The map holds IPv4 as ::ffff:0:0/96, which such a prefix would cover.
-  if (!p.address.is_v4() && masked(IpAddress::v4(0, 0, 0, 0), p.length) == p.address)
-    return invalid(quoted(text) + " would cover IPv4 too: write any for both families, or 2000::/3 for global IPv6");
   return p;
 }
 
@@ -152,58 +142,253 @@ Outcome<Action> parse_action(std::string_view text) {
   return invalid(quoted(text) + " is not an action: write accept, drop or pass");
 }
 
-Outcome<void> check_rule(const Rule& rule) {
-  const bool v4 =
-      (!rule.source.any && rule.source.address.is_v4()) || (!rule.destination.any && rule.destination.address.is_v4());
-  const bool v6 =
-      (!rule.source.any && rule.source.address.is_v6()) || (!rule.destination.any && rule.destination.address.is_v6());
-  if (v4 && v6) return invalid("source and destination are of different families: no packet can match both");
-  if (!rule.port.any() && rule.protocol != kTcp && rule.protocol != kUdp)
-    return invalid("a port needs proto tcp or proto udp beside it");
-  if (rule.port.min > rule.port.max) return invalid("the port range is empty");
-  if ((v6 && rule.protocol == kIcmp) || (v4 && rule.protocol == kIcmpv6))
-    return invalid("icmp is of IPv4 and icmpv6 of IPv6: this rule's addresses are of the other family");
+Outcome<std::string> parse_rule_name(std::string_view text) {
+  const auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.';
+  };
+  if (text.empty() || text.size() >= WEIR_RULE_NAME || text[0] == '-' || !std::all_of(text.begin(), text.end(), good))
+    return invalid(quoted(text) + " is not a name: 1 to 31 letters, digits, '_', '-' and '.', no '-' first");
+  return std::string(text);
+}
+
+namespace {
+
+// "A" or "A-B" within the bounds.
+std::optional<Range> range(std::string_view text, std::uint32_t least, std::uint32_t most) {
+  const std::size_t dash = text.find('-');
+  const auto min = number(text.substr(0, dash), most);
+  const auto max = dash == std::string_view::npos ? min : number(text.substr(dash + 1), most);
+  if (!min || !max || *min < least || *min > *max) return {};
+  return Range{static_cast<std::uint16_t>(*min), static_cast<std::uint16_t>(*max)};
+}
+
+constexpr std::string_view kFlagLetters = "FSRPAUEC";
+
+std::optional<std::uint8_t> flag_letters(std::string_view text) {
+  if (text == "-") return std::uint8_t{0};
+  std::uint8_t out = 0;
+  for (const char c : text) {
+    const std::size_t bit = kFlagLetters.find(c);
+    if (bit == std::string_view::npos) return {};
+    out = static_cast<std::uint8_t>(out | (1u << bit));
+  }
+  if (text.empty()) return {};
+  return out;
+}
+
+std::string letters(std::uint8_t flags) {
+  std::string out;
+  for (std::size_t i = 0; i < kFlagLetters.size(); ++i)
+    if ((flags >> i & 1u) != 0) out += kFlagLetters[i];
+  return out.empty() ? "-" : out;
+}
+
+std::string flags_text(const TcpFlags& f) {
+  return f.value == f.mask ? letters(f.mask) : letters(f.value) + "/" + letters(f.mask);
+}
+
+Outcome<TcpFlags> parse_flags(std::string_view text) {
+  const std::size_t slash = text.find('/');
+  const auto value = flag_letters(text.substr(0, slash));
+  const auto mask = slash == std::string_view::npos ? value : flag_letters(text.substr(slash + 1));
+  if (!value || !mask || *mask == 0)
+    return invalid(quoted(text) +
+                   " are not TCP flags: write those that are set, of FSRPAUEC, and after a slash those that are looked "
+                   "at: S/SA, -/FSRPAU, R");
+  if ((*value & ~*mask) != 0)
+    return invalid(quoted(text) + " can match nothing: a flag before the slash is not among those after it");
+  return TcpFlags{*value, *mask};
+}
+
+std::string range_text(const Range& r, std::uint16_t less = 0) {
+  const std::string min = std::to_string(r.min - less);
+  return r.min == r.max ? min : min + "-" + std::to_string(r.max - less);
+}
+
+constexpr Range kUntagged{0, 0};
+constexpr Range kTagged{1, WEIR_VLAN_VALUES - 1};
+
+Outcome<Range> parse_vlan(std::string_view text) {
+  if (text == "none") return kUntagged;
+  if (text == "any") return kTagged;
+  const auto ids = range(text, 0, 4095);
+  if (!ids)
+    return invalid(quoted(text) +
+                   " is not a VLAN: write none, any, an identifier of 0 to 4095, or a range such as 100-199");
+  return Range{static_cast<std::uint16_t>(ids->min + 1), static_cast<std::uint16_t>(ids->max + 1)};
+}
+
+std::string vlan_text(const Range& r) { return r == kUntagged ? "none" : r == kTagged ? "any" : range_text(r, 1); }
+
+constexpr std::pair<const char*, Range> kFragments[] = {{"no", {WEIR_FRAGMENT_NONE, WEIR_FRAGMENT_NONE}},
+                                                        {"yes", {WEIR_FRAGMENT_FIRST, WEIR_FRAGMENT_LATER}},
+                                                        {"first", {WEIR_FRAGMENT_FIRST, WEIR_FRAGMENT_FIRST}},
+                                                        {"later", {WEIR_FRAGMENT_LATER, WEIR_FRAGMENT_LATER}}};
+
+Outcome<Range> parse_fragment(std::string_view text) {
+  for (const auto& [name, values] : kFragments)
+    if (text == name) return values;
+  return invalid(quoted(text) + " is not a kind of fragment: write no, yes, first or later");
+}
+
+std::string fragment_text(const Range& r) {
+  for (const auto& [name, values] : kFragments)
+    if (r == values) return name;
+  return "?";
+}
+
+// "20", "20k", "64kB": a count, and whether it is of octets.
+struct Amount {
+  std::uint64_t count = 0;
+  Limit::Unit unit = Limit::Unit::packets;
+};
+std::optional<Amount> amount(std::string_view text) {
+  Amount out;
+  if (!text.empty() && text.back() == 'B') {
+    out.unit = Limit::Unit::bytes;
+    text.remove_suffix(1);
+  }
+  std::uint64_t scale = 1;
+  constexpr std::pair<char, std::uint64_t> kScales[] = {{'k', 1000}, {'M', 1000000}, {'G', 1000000000}};
+  for (const auto& [letter, by] : kScales)
+    if (!text.empty() && text.back() == letter) {
+      scale = by;
+      text.remove_suffix(1);
+      break;
+    }
+  const auto count = number(text, std::numeric_limits<std::uint32_t>::max());
+  if (!count || *count == 0) return {};
+  out.count = *count * scale;
+  return out;
+}
+
+std::string amount_text(std::uint64_t count, Limit::Unit unit) {
+  constexpr std::pair<std::uint64_t, const char*> kScales[] = {{1000000000, "G"}, {1000000, "M"}, {1000, "k"}};
+  std::string out;
+  for (const auto& [by, letter] : kScales)
+    if (count % by == 0) {
+      out = std::to_string(count / by) + letter;
+      break;
+    }
+  if (out.empty()) out = std::to_string(count);
+  return unit == Limit::Unit::bytes ? out + "B" : out;
+}
+
+Outcome<Limit> parse_limit(std::string_view text) {
+  constexpr std::string_view kPerSecond = "/s";
+  const auto wrong = [&] {
+    return invalid(quoted(text) + " is not a rate: write 100/s or 10k/s for packets, 500kB/s or 10MB/s for octets");
+  };
+  if (text.size() <= kPerSecond.size() || text.substr(text.size() - kPerSecond.size()) != kPerSecond) return wrong();
+  const auto rate = amount(text.substr(0, text.size() - kPerSecond.size()));
+  if (!rate) return wrong();
+  Limit out;
+  out.unit = rate->unit;
+  out.rate = rate->count;
+  // A second's worth, and at least a frame's: an idle bucket must let one through.
+  out.burst = out.unit == Limit::Unit::bytes ? std::max<std::uint64_t>(out.rate, kLeastByteBurst) : out.rate;
+  return out;
+}
+
+Outcome<void> set_burst(Rule& rule, std::string_view text) {
+  if (!rule.limit) return invalid("burst belongs to a limit: write limit RATE before it");
+  const auto burst = amount(text);
+  const bool bytes = rule.limit->unit == Limit::Unit::bytes;
+  if (!burst || burst->unit != rule.limit->unit)
+    return invalid(quoted(text) + " is not a burst of this limit: write " +
+                   (bytes ? "octets, as 64kB" : "packets, as 20"));
+  rule.limit->burst = burst->count;
   return {};
+}
+
+template <class T, class U>
+Outcome<void> put(U& to, Outcome<T> parsed) {
+  if (!parsed) return Err(parsed.error());
+  to = *parsed;
+  return {};
+}
+
+Outcome<void> set_icmp_type(Rule& rule, std::string_view v) {
+  const auto types = range(v, 0, 255);
+  if (!types) return invalid(quoted(v) + " is not an ICMP type: write a number of 0 to 255, or a range such as 8-9");
+  rule.icmp_type = *types;
+  return {};
+}
+
+Outcome<void> set_length(Rule& rule, std::string_view v) {
+  const auto octets = range(v, 0, 65535);
+  if (!octets)
+    return invalid(quoted(v) +
+                   " is not a length: write the octets of the IP packet, 0 to 65535, or a range such as 0-127");
+  rule.length = *octets;
+  return {};
+}
+
+Outcome<void> set_per(Rule& rule, std::string_view v) {
+  if (!rule.limit) return invalid("per belongs to a limit: write limit RATE before it");
+  if (v != "source" && v != "rule") return invalid(quoted(v) + " has no bucket: write per source, or per rule");
+  rule.limit->per_source = v == "source";
+  return {};
+}
+
+struct Word {
+  std::string_view name;
+  Outcome<void> (*set)(Rule&, std::string_view);
+};
+constexpr Word kWords[] = {
+    {"proto", [](Rule& r, std::string_view v) { return put(r.protocol, parse_protocol(v)); }},
+    {"from", [](Rule& r, std::string_view v) { return put(r.source, parse_prefix(v)); }},
+    {"to", [](Rule& r, std::string_view v) { return put(r.destination, parse_prefix(v)); }},
+    {"sport", [](Rule& r, std::string_view v) { return put(r.source_port, parse_port_range(v)); }},
+    {"port", [](Rule& r, std::string_view v) { return put(r.port, parse_port_range(v)); }},
+    {"flags", [](Rule& r, std::string_view v) { return put(r.flags, parse_flags(v)); }},
+    {"icmp-type", set_icmp_type},
+    {"vlan", [](Rule& r, std::string_view v) { return put(r.vlan, parse_vlan(v)); }},
+    {"fragment", [](Rule& r, std::string_view v) { return put(r.fragment, parse_fragment(v)); }},
+    {"length", set_length},
+    {"limit", [](Rule& r, std::string_view v) { return put(r.limit, parse_limit(v)); }},
+    {"burst", set_burst},
+    {"per", set_per},
+};
+
+}  // namespace
+
+Outcome<void> set_word(Rule& rule, std::string_view word, std::string_view value) {
+  for (const Word& w : kWords)
+    if (w.name == word) return w.set(rule, value);
+  return xdp::fail(quoted(word) + " is not a word of a rule", ENOENT);
+}
+
+const std::vector<std::string_view>& rule_words() {
+  static const std::vector<std::string_view> words = [] {
+    std::vector<std::string_view> out;
+    for (const Word& w : kWords) out.push_back(w.name);
+    return out;
+  }();
+  return words;
 }
 
 std::string Rule::to_string() const {
   std::string out = action_name(action);
-  if (!source.any) out += " src " + source.to_string();
-  if (!destination.any) out += " dst " + destination.to_string();
-  if (protocol != 0) out += " proto " + ip_protocol_name(protocol);
-  if (!port.any()) out += " port " + port.to_string();
-  return out;
-}
-
-weir_rule to_map(const Rule& rule) {
-  weir_rule out{};
-  auto put = [](const Prefix& p, weir_addr& address, weir_addr& mask) {
-    const unsigned bits = mapped_length(p);
-    const auto mask_as_bytes = mask_bytes(bits);
-    const auto address_as_bytes = p.any ? std::array<std::uint8_t, 16>{} : masked(p.address, bits).bytes();
-    std::copy(mask_as_bytes.begin(), mask_as_bytes.end(), mask.bytes);
-    std::copy(address_as_bytes.begin(), address_as_bytes.end(), address.bytes);
+  const auto add = [&](const char* word, const std::string& value) {
+    out.append(" ").append(word).append(" ").append(value);
   };
-  put(rule.source, out.src, out.src_mask);
-  put(rule.destination, out.dst, out.dst_mask);
-  out.protocol = rule.protocol;
-  out.action = static_cast<weir_u8>(rule.action);
-  out.port_min = rule.port.min;
-  out.port_max = rule.port.max;
-  out.counter = static_cast<weir_u16>(rule.counter);
-  out.id = rule.id;
-  return out;
-}
-
-Rule from_map(const weir_rule& rule) {
-  Rule out;
-  out.action = static_cast<Action>(rule.action);
-  out.source = prefix_from(rule.src, rule.src_mask);
-  out.destination = prefix_from(rule.dst, rule.dst_mask);
-  out.protocol = rule.protocol;
-  out.port = {rule.port_min, rule.port_max};
-  out.id = rule.id;
-  out.counter = rule.counter;
+  if (protocol != 0) add("proto", ip_protocol_name(protocol));
+  if (!source.any) add("from", source.to_string());
+  if (!destination.any) add("to", destination.to_string());
+  if (!source_port.any()) add("sport", source_port.to_string());
+  if (!port.any()) add("port", port.to_string());
+  if (flags) add("flags", flags_text(*flags));
+  if (icmp_type) add("icmp-type", range_text(*icmp_type));
+  if (vlan) add("vlan", vlan_text(*vlan));
+  if (fragment) add("fragment", fragment_text(*fragment));
+  if (length) add("length", range_text(*length));
+  if (limit) {
+    add("limit", amount_text(limit->rate, limit->unit) + "/s");
+    add("burst", amount_text(limit->burst, limit->unit));
+    if (limit->per_source) add("per", "source");
+  }
   return out;
 }
 

@@ -71,9 +71,9 @@ Outcome<Snapshot> take_snapshot(const Instance& instance, Instant now) {
   auto steered = steer_list(maps);
   if (!steered) return Err(steered.error());
   out.steered = std::move(steered).value();
-  auto rules = filter_list(maps);
-  if (!rules) return Err(rules.error());
-  out.rules = std::move(rules).value();
+  auto filter = filter_state(maps, now);
+  if (!filter) return Err(filter.error());
+  out.rules = std::move(filter->rules);
   return out;
 }
 
@@ -90,7 +90,7 @@ Snapshot difference(const Snapshot& later, const Snapshot& earlier) {
     if (before != nullptr) s.counter = since(s.counter, before->counter);
   }
   for (Rule& rule : out.rules) {
-    const auto* before = find_in(earlier.rules, [&](const auto& e) { return e.id == rule.id; });
+    const auto* before = find_in(earlier.rules, [&](const auto& e) { return e.name == rule.name; });
     if (before != nullptr) rule.hits = since(rule.hits, before->hits);
   }
   return out;

@@ -47,8 +47,8 @@ struct Snapshot {
 };
 
 Outcome<Snapshot> take_snapshot(const Instance& instance, Instant now);
-// later - earlier, field by field; entries and rules that `earlier` has not (by port, by id) count from zero. A counter
-// that went backwards (another instance) counts as its later value.
+// later - earlier, field by field; entries and rules that `earlier` has not (by port, by name) count from zero. A
+// counter that went backwards (another instance) counts as its later value.
 Snapshot difference(const Snapshot& later, const Snapshot& earlier);
 
 }  // namespace weir::control

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "weir/control/status.h"
 
+#include "weir/control/filter.h"
+
 namespace weir::control {
 
 std::vector<QueueStatus> read_queues(const xdp::Maps& maps, Instant now) {
@@ -59,9 +61,11 @@ Outcome<Status> read_status(const Instance& instance, Instant now) {
   auto steered = steer_list(maps);
   if (!steered) return Err(steered.error());
   out.steered = std::move(steered).value();
-  auto filter = maps.read_filter(xdp::load(config.filter_selector) & 1);
+  auto filter = filter_state(maps, now, RuleCounters::leave_out);
   if (!filter) return Err(filter.error());
-  out.rules = filter->count;
+  out.rules = static_cast<std::uint32_t>(filter->rules.size());
+  out.filter_pending = filter->pending;
+  out.filter_rolled_back = filter->rolled_back;
   if (any_process(maps, now))
     for (const SteerEntry& e : out.steered) out.live_flows += e.flows;
   return out;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,11 +35,13 @@ struct Status {
   bool partial_checksums = false;
   bool detaching = false;
   MacAddress mac;
-  std::vector<IpAddress> addresses;  // that count as local
-  std::vector<QueueStatus> queues;   // one for each queue of the interface
-  std::vector<SteerEntry> steered;   // operators' and reserved ones
-  std::uint32_t rules = 0;           // of the filter
-  std::uint64_t live_flows = 0;      // 0 where no engine is there to have them
+  std::vector<IpAddress> addresses;        // that count as local
+  std::vector<QueueStatus> queues;         // one for each queue of the interface
+  std::vector<SteerEntry> steered;         // operators' and reserved ones
+  std::uint32_t rules = 0;                 // of the filter
+  std::optional<Duration> filter_pending;  // what is left to confirm the filter's last change
+  bool filter_rolled_back = false;         // nobody did: the rules from before it are in force
+  std::uint64_t live_flows = 0;            // 0 where no engine is there to have them
 };
 
 // One for each queue that the interface had at attach, and each beyond that has an engine.

@@ -19,20 +19,22 @@ namespace weir::xdp {
 namespace {
 
 constexpr std::array<const char*, kMapCount> kNames = {
-    "config",         "heartbeats", "local_addrs",   "steer_index",     "steer",
-    "steer_counters", "counters",   "rule_counters", "engine_counters", "filter",
-    "fragments",      "secrets",    "xsks"};
+    "config",         "heartbeats",    "local_addrs",   "steer_index",     "steer",
+    "steer_counters", "counters",      "rule_counters", "engine_counters", "filter",
+    "limits",         "limit_sources", "fragments",     "secrets",         "xsks"};
 // What the ABI version promises of each: checked, so that a value is never read into memory of another size.
 constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
     sizeof(weir_config),  sizeof(weir_heartbeat), sizeof(weir_u32),
     sizeof(weir_u32),     sizeof(weir_steer),     sizeof(weir_counter),
     sizeof(weir_counter), sizeof(weir_counter),   sizeof(weir_engine_counters),
-    sizeof(weir_filter),  sizeof(weir_u32),       sizeof(weir_secrets),
-    sizeof(weir_u32)};
+    sizeof(weir_u32),     sizeof(weir_u64),       sizeof(weir_u64),
+    sizeof(weir_u32),     sizeof(weir_secrets),   sizeof(weir_u32)};
 
 constexpr std::size_t at(MapId id) { return static_cast<std::size_t>(id); }
 // Those that only root's tools need, or that nothing reads by descriptor.
-bool is_optional(MapId id) { return id == MapId::secrets || id == MapId::fragments; }
+bool is_optional(MapId id) {
+  return id == MapId::secrets || id == MapId::fragments || id == MapId::limits || id == MapId::limit_sources;
+}
 
 weir_steer_key steer_key(std::uint8_t protocol, std::uint16_t port) { return {protocol, 0, to_be16(port)}; }
 
@@ -120,6 +122,13 @@ struct Maps::State final : ForkRegistry::Entry {
     return view(MapId::engine_counters, sizeof(weir_engine_counters) * WEIR_MAX_QUEUES, engine_counters);
   }
 
+  // Zeros, a counter for each CPU there may be.
+  static Outcome<std::vector<weir_counter>> one_a_cpu() {
+    const int cpus = libbpf_num_possible_cpus();
+    if (cpus < 1) return fail("counting the CPUs failed: is /sys mounted?", -cpus);
+    return std::vector<weir_counter>(static_cast<std::size_t>(cpus));
+  }
+  Outcome<weir_counter> sum(MapId id, std::uint32_t index, std::vector<weir_counter>& per_cpu) const;
   Outcome<std::vector<weir_counter>> sums(MapId id, std::uint32_t entries) const;
   Outcome<void> clear(MapId id, std::uint32_t index) const;
 
@@ -254,27 +263,33 @@ Outcome<void> Maps::withdraw_steer(std::uint8_t protocol, std::uint16_t port) co
   return {};
 }
 
+Outcome<weir_counter> Maps::State::sum(MapId id, std::uint32_t index, std::vector<weir_counter>& per_cpu) const {
+  if (bpf_map_lookup_elem(fd(id), &index, per_cpu.data()) != 0)
+    return Err(system_error(errno, std::string("reading ") + map_name(id)));
+  weir_counter out{};
+  for (const weir_counter& c : per_cpu) {
+    out.packets += c.packets;
+    out.bytes += c.bytes;
+  }
+  return out;
+}
+
 Outcome<std::vector<weir_counter>> Maps::State::sums(MapId id, std::uint32_t entries) const {
-  const int cpus = libbpf_num_possible_cpus();
-  if (cpus < 1) return fail("counting the CPUs failed: is /sys mounted?", -cpus);
-  std::vector<weir_counter> per_cpu(static_cast<std::size_t>(cpus));
-  std::vector<weir_counter> out(entries);
+  auto per_cpu = one_a_cpu();
+  if (!per_cpu) return Err(per_cpu.error());
+  std::vector<weir_counter> out;
   for (std::uint32_t i = 0; i < entries; ++i) {
-    if (bpf_map_lookup_elem(fd(id), &i, per_cpu.data()) != 0)
-      return Err(system_error(errno, std::string("reading ") + map_name(id)));
-    for (const weir_counter& c : per_cpu) {
-      out[i].packets += c.packets;
-      out[i].bytes += c.bytes;
-    }
+    auto one = sum(id, i, *per_cpu);
+    if (!one) return Err(one.error());
+    out.push_back(*one);
   }
   return out;
 }
 
 Outcome<void> Maps::State::clear(MapId id, std::uint32_t index) const {
-  const int cpus = libbpf_num_possible_cpus();
-  if (cpus < 1) return fail("counting the CPUs failed: is /sys mounted?", -cpus);
-  const std::vector<weir_counter> zero(static_cast<std::size_t>(cpus));
-  if (bpf_map_update_elem(fd(id), &index, zero.data(), BPF_ANY) != 0)
+  auto zero = one_a_cpu();
+  if (!zero) return Err(zero.error());
+  if (bpf_map_update_elem(fd(id), &index, zero->data(), BPF_ANY) != 0)
     return Err(system_error(errno, std::string("clearing an entry of ") + map_name(id)));
   return {};
 }
@@ -283,23 +298,46 @@ Outcome<std::vector<weir_counter>> Maps::counters() const { return s_->sums(MapI
 Outcome<std::vector<weir_counter>> Maps::steer_counters() const {
   return s_->sums(MapId::steer_counters, WEIR_MAX_STEER);
 }
-Outcome<std::vector<weir_counter>> Maps::rule_counters() const {
-  return s_->sums(MapId::rule_counters, 2 * WEIR_MAX_RULES);
+Outcome<weir_counter> Maps::rule_counter(std::uint32_t index) const {
+  auto per_cpu = State::one_a_cpu();
+  if (!per_cpu) return Err(per_cpu.error());
+  return s_->sum(MapId::rule_counters, index, *per_cpu);
 }
-Outcome<void> Maps::clear_rule_counter(std::uint32_t index) const { return s_->clear(MapId::rule_counters, index); }
+Outcome<void> Maps::clear_rule_counter(std::uint32_t index) const {
+  if (auto r = s_->clear(MapId::rule_counters, index); !r) return r;
+  const weir_u64 full = 0;
+  if (bpf_map_update_elem(s_->fd(MapId::limits), &index, &full, BPF_ANY) != 0)
+    return Err(system_error(errno, "filling a token bucket"));
+  return {};
+}
 Outcome<void> Maps::clear_steer_counter(std::uint32_t index) const { return s_->clear(MapId::steer_counters, index); }
 
-Outcome<weir_filter> Maps::read_filter(std::uint32_t table) const {
-  weir_filter filter{};
-  if (bpf_map_lookup_elem(s_->fd(MapId::filter), &table, &filter) != 0)
-    return Err(system_error(errno, "reading the filter"));
-  if (filter.count > WEIR_MAX_RULES) return fail("the filter table is damaged: flush it (weir filter flush)", EPROTO);
-  return filter;
+Outcome<std::optional<Generation>> Maps::generation(std::uint32_t slot) const {
+  // A writer may replace it between the two calls; then there is another.
+  for (int attempts = 0; attempts < 4; ++attempts) {
+    std::uint32_t id = 0;
+    if (bpf_map_lookup_elem(s_->fd(MapId::filter), &slot, &id) != 0) {
+      if (errno == ENOENT) return std::optional<Generation>{};
+      return Err(system_error(errno, "reading the filter"));
+    }
+    const Fd map(bpf_map_get_fd_by_id(id));
+    if (!map && errno == ENOENT) continue;
+    if (!map)
+      return Err(system_error(errno, "opening the filter's rules",
+                              errno == EPERM ? "it needs CAP_SYS_ADMIN: run it as root" : ""));
+    auto view = Generation::view(map);
+    if (!view) return Err(view.error());
+    return std::optional<Generation>(std::move(view).value());
+  }
+  return fail("the filter changes faster than it can be read: try again", EAGAIN);
 }
 
-Outcome<void> Maps::write_filter(std::uint32_t table, const weir_filter& filter) const {
-  if (bpf_map_update_elem(s_->fd(MapId::filter), &table, &filter, BPF_ANY) != 0)
-    return Err(system_error(errno, "writing the filter"));
+Outcome<void> Maps::put_generation(std::uint32_t slot, std::span<const weir_row> rows) const {
+  auto map = Generation::make(rows);
+  if (!map) return Err(map.error());
+  const int fd = map->get();
+  if (bpf_map_update_elem(s_->fd(MapId::filter), &slot, &fd, BPF_ANY) != 0)
+    return Err(system_error(errno, "putting the filter's rules in their place"));
   return {};
 }
 

@@ -2,7 +2,7 @@
 // Typed access to the maps of one attached interface (common/abi.h says what they mean).
 //
 // Arrays that are mapped (config, heartbeats, steer, engine_counters) are memory: reading is a load, writing a store,
-// no privilege needed once mapped. Hash maps, per-CPU arrays, the filter tables and the secrets go by system call.
+// no privilege needed once mapped. Hash maps, per-CPU arrays, the filter and the secrets go by system call.
 //
 // In a fork's child a Maps is dead: its memory is not there, its descriptors are closed, and nothing but its destructor
 // may be called.
@@ -26,6 +26,7 @@
 #include "weir/common/reasons.h"
 #include "weir/xdp/error.h"
 #include "weir/xdp/fd.h"
+#include "weir/xdp/generation.h"
 
 namespace weir::xdp {
 
@@ -40,11 +41,13 @@ enum class MapId : std::uint8_t {
   rule_counters,
   engine_counters,
   filter,
+  limits,
+  limit_sources,
   fragments,
   secrets,
   xsks,
 };
-inline constexpr std::size_t kMapCount = 13;
+inline constexpr std::size_t kMapCount = 15;
 const char* map_name(MapId id);
 
 // Descriptors by MapId; -1 where a map is not at hand.
@@ -100,12 +103,17 @@ class Maps {
   // Sums over the CPUs.
   Outcome<std::vector<weir_counter>> counters() const;        // WEIR_REASON_COUNT entries
   Outcome<std::vector<weir_counter>> steer_counters() const;  // WEIR_MAX_STEER entries
-  Outcome<std::vector<weir_counter>> rule_counters() const;   // 2 * WEIR_MAX_RULES entries
+  Outcome<weir_counter> rule_counter(std::uint32_t index) const;
+  // With the token bucket of the same index.
   Outcome<void> clear_rule_counter(std::uint32_t index) const;
   Outcome<void> clear_steer_counter(std::uint32_t index) const;
 
-  Outcome<weir_filter> read_filter(std::uint32_t table) const;
-  Outcome<void> write_filter(std::uint32_t table, const weir_filter& filter) const;
+  // What is in that slot; nothing where it is empty. CAP_SYS_ADMIN: the kernel gives an inner map to nobody else.
+  Outcome<std::optional<Generation>> generation(std::uint32_t slot) const;
+  // Puts it there, and returns when no program can be reading what was there before: the kernel waits for an RCU grace
+  // period before the update of a map of maps returns. So a program's run that begins after it sees the new one, and
+  // those that had the old one have ended.
+  Outcome<void> put_generation(std::uint32_t slot, std::span<const weir_row> rows) const;
 
   // EPERM or ENOENT where the reader is not allowed to have them.
   Outcome<weir_secrets> secrets() const;

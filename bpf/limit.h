@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only
+ *
+ * Token buckets of the filter's rules (abi: struct weir_rule_verdict). One word a bucket, changed by compare and swap,
+ * so that CPUs which share a bucket lend no token twice and wait for nobody.
+ */
+#pragma once
+
+#include "packet.h"
+
+/* So often another CPU can come in between; the frame that loses every time is over the limit. */
+#define LIMIT_ATTEMPTS 8
+
+static __always_inline int bucket_admits(__u64* bucket, __u64 cost, __u64 depth, __u64 now) {
+  for (int i = 0; i < LIMIT_ATTEMPTS; i++) {
+    __u64 lent = *(volatile __u64*)bucket;
+    /* Signed: a bucket that is full lies in the past. */
+    __u64 next = ((__s64)(lent - now) > 0 ? lent : now) + cost;
+    if (next - now > depth) return 0;
+    if (__sync_val_compare_and_swap(bucket, lent, next) == lent) return 1;
+  }
+  return 0;
+}
+
+static __always_inline int source_admits(const struct packet* p, __u32 counter, __u64 cost, __u64 depth, __u64 now) {
+  struct weir_limit_source key = {.source = p->flow.src.key, .counter = counter};
+  /* A host of IPv6 has a /64 of addresses to send from. */
+  if (p->is_v6) __builtin_memset(&key.source.bytes[8], 0, 8);
+  __u64* bucket = bpf_map_lookup_elem(&limit_sources, &key);
+  if (bucket) return bucket_admits(bucket, cost, depth, now);
+  /* Two CPUs may both see a new source: one of the two first frames is not charged. */
+  __u64 next = now + cost;
+  bpf_map_update_elem(&limit_sources, &key, &next, BPF_ANY);
+  return cost <= depth;
+}
+
+__attribute__((noinline)) int limit_admits(const struct packet* p, const struct weir_rule_verdict* rule,
+                                           __u32 frame_length) {
+  if (!p || !rule) return 0;
+  __u32 counter = rule->counter;
+  __u64 now = bpf_ktime_get_ns() * (WEIR_LIMIT_SECOND / 1000000000ULL);
+  __u64 cost = rule->cost;
+  if (rule->limit & WEIR_LIMIT_BYTES) cost = rule->rate ? frame_length * WEIR_LIMIT_SECOND / rule->rate : 0;
+  if (rule->limit & WEIR_LIMIT_PER_SOURCE) return source_admits(p, counter, cost, rule->depth, now);
+  __u64* bucket = bpf_map_lookup_elem(&limits, &counter);
+  return bucket ? bucket_admits(bucket, cost, rule->depth, now) : 1;
+}

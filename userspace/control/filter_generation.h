@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// From rules to what XDP reads: a generation's rows (common/filter_abi.h), complete and by themselves. Pure: no map is
+// touched, the same rules give the same rows.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "weir/common/abi.h"
+
+namespace weir::control {
+
+// At most WEIR_MAX_RULES, each sound by check_rule(). Cost: some tens of milliseconds and some megabytes at the most.
+std::vector<weir_row> compile(std::span<const weir_rule> rules, std::uint32_t next_name);
+
+}  // namespace weir::control
