@@ -45,10 +45,13 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
   return reason;
 }
 
+/* Whether the program writes in front of the frame. */
+enum writes { WRITES_METADATA, WRITES_NOTHING };
+
 /* To the queue's socket; where there is none, to whom the entry gives it. Returns the reason that is final. */
 static __always_inline int hand_over(struct xdp_md* ctx, const struct weir_config* cfg, const struct packet* p,
-                                     int reason) {
-  write_metadata(ctx, cfg, p, reason);
+                                     int reason, enum writes writes) {
+  if (writes == WRITES_METADATA) write_metadata(ctx, cfg, p, reason);
   if (bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS) == XDP_REDIRECT) return reason;
   struct weir_steer* entry = bpf_map_lookup_elem(&steer, &p->steer);
   if (entry && (reason == WEIR_R_STEER_SYN || reason == WEIR_R_STEER_DATAGRAM))
@@ -73,8 +76,7 @@ static __always_inline void remember(const struct packet* p, int reason) {
   }
 }
 
-SEC("xdp")
-int weir_xdp(struct xdp_md* ctx) {
+static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
   struct packet p = {.steer = NO_STEER};
   __u32 zero = 0;
   __u32 length = ctx->data_end - ctx->data;
@@ -84,7 +86,7 @@ int weir_xdp(struct xdp_md* ctx) {
   int reason = judge(ctx, cfg, &p, length);
   int action = is_drop(reason) ? XDP_DROP : XDP_PASS;
   if (is_steer(reason)) {
-    reason = hand_over(ctx, cfg, &p, reason);
+    reason = hand_over(ctx, cfg, &p, reason, writes);
     action = is_steer(reason) ? XDP_REDIRECT : is_drop(reason) ? XDP_DROP : XDP_PASS;
   }
   remember(&p, reason);
@@ -92,3 +94,9 @@ int weir_xdp(struct xdp_md* ctx) {
   count(&counters, reason, length);
   return action;
 }
+
+SEC("xdp") int weir_xdp(struct xdp_md* ctx) { return run(ctx, WRITES_METADATA); }
+
+/* For libxdp's dispatcher: kernel 6.12 and newer refuse a replacement that moves the frame's bounds where the function
+ * that it replaces does not, and in libxdp 1.3 none does. Loaded only when asked for. */
+SEC("?xdp") int weir_xdp_shared(struct xdp_md* ctx) { return run(ctx, WRITES_NOTHING); }

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "output.h"
 #include "table.h"
@@ -28,6 +29,7 @@ Json to_json(const control::AttachReport& r) {
           {"checksums", r.partial_checksums ? "partial" : "verify"},
           {"bypass_firewall", r.bypass_firewall},
           {"replaced", r.replaced},
+          {"shared", r.shared},
           {"receive_queues", r.queues},
           {"addresses", texts(r.addresses)},
           {"notes", r.notes}};
@@ -35,7 +37,10 @@ Json to_json(const control::AttachReport& r) {
 
 std::string to_text(const control::AttachReport& r) {
   std::string out =
-      fmt::format("{}: {}, {} mode, program id {}, {}\n", r.interface, r.replaced ? "replaced" : "attached",
+      fmt::format("{}: {}, {} mode, program id {}, {}\n", r.interface,
+                  r.replaced ? "replaced"
+                  : r.shared ? "attached beside others by libxdp's dispatcher"
+                             : "attached",
                   mode_name(r.mode), r.program_id, count_text(r.queues, "receive queue", "receive queues"));
   for (const std::string& note : r.notes) out += fmt::format("  {}\n", note);
   return out;
@@ -74,8 +79,12 @@ Outcome<int> run_attach(const Context& context) {
   if (checksum == "partial") options.checksum = control::ChecksumChoice::partial;
   options.bypass_firewall = context.args.has("--bypass-firewall");
   options.replace = context.args.has("--replace");
+  options.shared = context.args.has("--shared");
+  std::string log;
+  if (context.args.has("--verbose")) options.log = &log;
 
   const auto report = control::attach(options);
+  std::fputs(log.c_str(), stderr);
   if (!report) {
     // --replace, which the error advises, is no way out where the maps are of another ABI.
     if (report.error().code == EEXIST)

@@ -13,6 +13,7 @@
 #include "weir/control/firewall.h"
 #include "weir/control/instance.h"
 #include "weir/control/status.h"
+#include "weir/xdp/dispatcher.h"
 #include "weir/xdp/program.h"
 #include "weir/xdp/umem.h"
 #include "words.h"
@@ -219,6 +220,16 @@ Check check_programs(const Interface& link, const Attachment& attachment) {
   if (!running) return {Health::warn, "other xdp", running.error().message, ""};
   const std::uint32_t ours = attachment.status && attachment.status->attached ? attachment.status->program_id : 0;
   if (!*running || (*running)->id == ours) return {Health::ok, "other xdp", "none", ""};
+  if (const auto dispatched = xdp::dispatched_programs(link.ifindex); !dispatched.empty()) {
+    std::vector<std::string> others;
+    for (const xdp::DispatchedProgram& p : dispatched)
+      if (p.id != ours) others.push_back(fmt::format("'{}' (id {})", p.name, p.id));
+    if (ours != 0)
+      return {Health::ok, "other xdp",
+              others.empty() ? "none in libxdp's dispatcher" : "by libxdp's dispatcher: " + join(others), ""};
+    return {Health::warn, "other xdp", "libxdp's dispatcher runs " + join(others),
+            fmt::format("weir attach --shared {}, beside them", link.name)};
+  }
   const std::string program = (*running)->name.empty()
                                   ? fmt::format("program id {}", (*running)->id)
                                   : fmt::format("the program '{}' (id {})", (*running)->name, (*running)->id);

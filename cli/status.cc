@@ -108,6 +108,8 @@ Json to_json(const InterfaceStatus& s) {
   out["detaching"] = s.facts.detaching;
   out["mode"] = mode_name(s.facts.mode);
   out["program_id"] = s.facts.program_id;
+  out["shared"] = s.facts.shared;
+  out["beside"] = s.facts.beside;
   out["abi"] = s.facts.abi;
   out["checksums"] = s.facts.partial_checksums ? "partial" : "verify";
   out["mac"] = s.facts.mac.to_string();
@@ -136,6 +138,9 @@ std::string to_text(const InterfaceStatus& s) {
   std::string out = fmt::format("{}: {}, {} mode, program id {}, ABI {}\n", facts.interface,
                                 facts.attached ? "attached" : paint(Paint::bad, "detached"), mode_name(facts.mode),
                                 facts.program_id, facts.abi);
+  if (facts.shared)
+    out +=
+        fmt::format("  dispatcher  libxdp's; beside weir: {}\n", facts.beside.empty() ? "nothing" : join(facts.beside));
   for (const auto& queue : facts.queues) out += fmt::format("  queue {:<5} {}\n", queue.queue, engine_text(queue));
   out += fmt::format("  firewall    {}\n", firewall_line(s.firewall, facts.bypass_firewall));
   out += fmt::format("  checksums   {}\n",

@@ -40,7 +40,9 @@ std::vector<Command> make_commands() {
         flag("--bypass-firewall", "serve steered ports although the host's firewall does not see their frames"),
         option("--checksum", "auto|verify|partial", Value::choice,
                "partial: frames may come with the pseudo-header's checksum only (veth, virtio)"),
-        flag("--replace", "put this version's program in the place of the attached one; no packet is lost")},
+        flag("--shared", "beside other XDP programs, by libxdp's dispatcher, where the kernel can run it"),
+        flag("--replace", "put this version's program in the place of the attached one; no packet is lost"),
+        flag("--verbose", "on standard error, what libbpf and the kernel's verifier say")},
        Rest::none,
        run_attach,
        "The program stays when this command ends; `weir detach` takes it off.\n"

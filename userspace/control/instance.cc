@@ -18,6 +18,7 @@
 #include "weir/control/caps.h"
 #include "weir/control/heartbeat.h"
 #include "weir/control/lock.h"
+#include "weir/xdp/dispatcher.h"
 #include "weir/xdp/umem.h"
 
 namespace weir::control {
@@ -134,7 +135,12 @@ Outcome<AttachReport> attach_new(const AttachOptions& options, const Interface& 
                                  const std::string& directory) {
   auto present = xdp::attached_program(i.ifindex);
   if (!present) return Err(present.error());
-  if (*present) {
+  const bool dispatcher = *present && !xdp::dispatched_programs(i.ifindex).empty();
+  if (*present && dispatcher && !options.shared)
+    return xdp::fail(i.name + " runs XDP programs by libxdp's dispatcher (`xdp-loader status " + i.name +
+                         "`): attach beside them by `weir attach --shared " + i.name + "`",
+                     EBUSY);
+  if (*present && !dispatcher) {
     const xdp::AttachedProgram& other = **present;
     return xdp::fail("another XDP program is attached to " + i.name + ": " +
                          (other.name.empty() ? "unnamed" : other.name) + " (id " + std::to_string(other.id) +
@@ -162,7 +168,8 @@ Outcome<AttachReport> attach_new(const AttachOptions& options, const Interface& 
   if (!addresses) return Err(addresses.error());
 
   if (auto r = program->pin_maps(directory); !r) return Err(r.error());
-  auto outcome = program->attach(i.ifindex, options.mode);
+  auto outcome = options.shared ? program->attach_shared(i.ifindex, options.mode, options.log)
+                                : program->attach(i.ifindex, options.mode);
   if (!outcome) {
     Error e = outcome.error();
     e.message = i.name + ": " + e.message;
@@ -178,6 +185,10 @@ Outcome<AttachReport> attach_new(const AttachOptions& options, const Interface& 
   program->keep();
 
   AttachReport out = report(config, i, program->id(), std::move(addresses).value());
+  out.shared = options.shared;
+  // The dispatcher's is another program than the one that made the maps.
+  if (options.shared)
+    if (const auto link = xdp::read_link(directory)) out.program_id = link->program_id;
   out.notes = notes(i, outcome->mode, outcome->native_refusal);
   return out;
 }
@@ -297,6 +308,11 @@ void sweep_interrupted() {
   }));
 }
 
+// In the interface's namespace: a program that somebody took out of the dispatcher is attached to nothing.
+void lose_if_undispatched(xdp::LinkFacts& link) {
+  if (link.shared && !xdp::is_dispatched(link.ifindex, link.program_id)) link.ifindex = 0;
+}
+
 // The version and label of pinned maps, whichever weir's they are.
 void read_label(InstanceSummary& s) {
   auto maps = xdp::Maps::open(s.directory);
@@ -325,8 +341,11 @@ Outcome<AttachReport> attach(const AttachOptions& options) {
   const std::string directory = xdp::pin_directory(*cookie, interface->ifindex);
 
   sweep_interrupted();
+  if (options.shared && options.replace)
+    return xdp::fail("--replace does not go with --shared: detach, and attach again", EINVAL);
   if (exists(directory)) {
     auto link = xdp::read_link(directory);
+    if (link) lose_if_undispatched(*link);
     if (link && link->ifindex == interface->ifindex) {
       if (options.replace) return attach_replacing(options, *interface, directory);
       return xdp::fail("weir is already attached to " + interface->name +
@@ -401,6 +420,7 @@ Outcome<std::vector<InstanceSummary>> list() {
       if (s.netns_cookie != *own) return {};
       return Err(link.error());
     }
+    if (link && s.netns_cookie == *own) lose_if_undispatched(*link);
     char now[IF_NAMESIZE];
     s.interrupted = !link && if_indextoname(s.ifindex, now) != nullptr;
     s.stale = !link || link->ifindex == 0;

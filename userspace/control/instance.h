@@ -31,6 +31,8 @@ struct AttachOptions {
   // Puts this binary's program in the place of the attached one, with the maps as they are. The mode stays; the choices
   // above are taken over where they differ from their default, otherwise they stay too.
   bool replace = false;
+  // Beside other XDP programs, by libxdp's dispatcher; not with replace.
+  bool shared = false;
   std::string* log = nullptr;  // gets what libbpf and the verifier said
 };
 
@@ -44,6 +46,7 @@ struct AttachReport {
   bool partial_checksums = false;
   bool bypass_firewall = false;
   bool replaced = false;
+  bool shared = false;
   std::vector<IpAddress> addresses;
   std::vector<std::string> notes;  // what the operator should know, a line each
 };

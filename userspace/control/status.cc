@@ -2,6 +2,7 @@
 #include "weir/control/status.h"
 
 #include "weir/control/filter.h"
+#include "weir/xdp/dispatcher.h"
 
 namespace weir::control {
 
@@ -49,7 +50,11 @@ Outcome<Status> read_status(const Instance& instance, Instant now) {
   if (!instance.directory().empty()) {
     if (auto link = xdp::read_link(instance.directory())) {
       out.program_id = link->program_id;
-      out.attached = link->ifindex != 0;
+      out.attached = link->ifindex != 0 && (!link->shared || xdp::is_dispatched(link->ifindex, link->program_id));
+      if (link->shared)
+        for (const xdp::DispatchedProgram& p : xdp::dispatched_programs(out.ifindex))
+          if (p.id != out.program_id) out.beside.push_back(p.name);
+      out.shared = link->shared;
     }
   }
   auto addresses = maps.local_addresses();

@@ -30,7 +30,9 @@ struct Status {
   std::uint32_t abi = 0;
   weir_xdp_mode mode = WEIR_XDP_NATIVE;
   std::uint32_t program_id = 0;
-  bool attached = false;  // the link is there; false: the pins remain, but the program is gone
+  bool attached = false;            // the link is there; false: the pins remain, but the program is gone
+  bool shared = false;              // by libxdp's dispatcher
+  std::vector<std::string> beside;  // the dispatcher's other programs, in its order
   bool bypass_firewall = false;
   bool partial_checksums = false;
   bool detaching = false;

@@ -21,14 +21,17 @@
 #include <vector>
 
 #include "weir.skel.h"
+#include "weir/xdp/dispatcher.h"
 
 namespace weir::xdp {
 namespace {
 
 constexpr const char* kBpffs = "/sys/fs/bpf";
 constexpr const char* kLinkPin = "link";
+constexpr const char* kSharedPin = "shared";  // in the link's place: the program that libxdp's dispatcher runs
 
 std::string link_path(const std::string& directory) { return directory + "/" + kLinkPin; }
+std::string shared_path(const std::string& directory) { return directory + "/" + kSharedPin; }
 
 // libbpf has one print function for all threads: each thread's log goes where that thread's load wants it.
 thread_local std::string* t_log = nullptr;
@@ -282,8 +285,50 @@ Outcome<AttachOutcome> Program::attach(std::uint32_t ifindex, AttachMode mode) {
   return out;
 }
 
+Outcome<AttachOutcome> Program::attach_shared(std::uint32_t ifindex, AttachMode mode, std::string* log) {
+  const LogCapture capture_log(log);
+  // libxdp loads the program itself, as the replacement of a function: from an object of its own, with these maps.
+  auto once = [&](bool native) -> Outcome<int> {
+    const std::unique_ptr<weir_bpf, void (*)(weir_bpf*)> other(weir_bpf__open(), weir_bpf__destroy);
+    if (!other) return load_error(errno);
+    for (std::size_t i = 0; i < kMapCount; ++i) {
+      const char* name = map_name(static_cast<MapId>(i));
+      const int fd = bpf_object__find_map_fd_by_name(s_->skeleton->obj, name);
+      bpf_map* map = bpf_object__find_map_by_name(other->obj, name);
+      if (fd < 0 || map == nullptr || bpf_map__reuse_fd(map, fd) != 0)
+        return fail(std::string("map ") + name + " cannot be shared with the dispatcher's program", ENOENT);
+    }
+    bpf_program__set_autoload(other->progs.weir_xdp, false);
+    bpf_program__set_autoload(other->progs.weir_xdp_shared, true);
+    return dispatch(other->obj, bpf_program__name(other->progs.weir_xdp_shared), ifindex, native);
+  };
+  AttachOutcome out;
+  Outcome<int> fd = fail("no mode", EINVAL);
+  if (mode != AttachMode::generic) {
+    fd = once(true);
+    if (!fd) out.native_refusal = fd.error().message;
+  }
+  if (mode == AttachMode::generic || (mode == AttachMode::automatic && !fd && fd.error().code != EOPNOTSUPP)) {
+    fd = once(false);
+    out.mode = WEIR_XDP_GENERIC;
+  }
+  if (!fd) return Err(fd.error());
+  const Fd program(*fd);
+  const std::string path = shared_path(s_->directory);
+  if (bpf_obj_pin(program.get(), path.c_str()) != 0) {
+    const int code = errno;
+    bpf_prog_info info{};
+    std::uint32_t length = sizeof info;
+    if (bpf_obj_get_info_by_fd(program.get(), &info, &length) == 0) static_cast<void>(undispatch(ifindex, info.id));
+    return Err(system_error(code, "pinning " + path));
+  }
+  return out;
+}
+
 Outcome<void> Program::replace(const std::string& directory) {
   const Fd link(bpf_obj_get(link_path(directory).c_str()));
+  if (!link && errno == ENOENT && Fd(bpf_obj_get(shared_path(directory).c_str())))
+    return fail("a program in libxdp's dispatcher is not replaced in place: detach, and attach again", EOPNOTSUPP);
   if (!link) return Err(system_error(errno, "opening " + link_path(directory), "detach, and attach again"));
   if (bpf_link_update(link.get(), s_->program_fd(), nullptr) != 0)
     return Err(system_error(errno, "replacing the program",
@@ -293,14 +338,34 @@ Outcome<void> Program::replace(const std::string& directory) {
 
 void Program::keep() { s_->kept = true; }
 
+namespace {
+
+// The program that the dispatcher runs, where it is attached so; code ENOENT where it is not.
+Outcome<LinkFacts> read_shared(const std::string& directory) {
+  const Fd program(bpf_obj_get(shared_path(directory).c_str()));
+  bpf_prog_info info{};
+  std::uint32_t length = sizeof info;
+  if (!program || bpf_obj_get_info_by_fd(program.get(), &info, &length) != 0)
+    return Err(system_error(errno, "opening " + shared_path(directory)));
+  auto maps = Maps::open(directory);
+  if (!maps) return Err(maps.error());
+  return LinkFacts{0, info.id, maps->config().ifindex, true};
+}
+
+}  // namespace
+
 Outcome<LinkFacts> read_link(const std::string& directory) {
   const Fd link(bpf_obj_get(link_path(directory).c_str()));
+  if (!link && errno == ENOENT) {
+    if (auto shared = read_shared(directory)) return shared;
+    errno = ENOENT;
+  }
   if (!link) return Err(system_error(errno, "opening " + link_path(directory)));
   bpf_link_info info{};
   std::uint32_t length = sizeof info;
   if (bpf_obj_get_info_by_fd(link.get(), &info, &length) != 0)
     return Err(system_error(errno, "reading " + link_path(directory)));
-  return LinkFacts{info.id, info.prog_id, info.xdp.ifindex};
+  return LinkFacts{info.id, info.prog_id, info.xdp.ifindex, false};
 }
 
 Outcome<void> unpin_all(const std::string& directory) {
@@ -309,6 +374,10 @@ Outcome<void> unpin_all(const std::string& directory) {
     const Fd link(bpf_obj_get(link_path(directory).c_str()));
     if (link) bpf_link_detach(link.get());
     unlink(link_path(directory).c_str());
+  }
+  if (const auto shared = read_shared(directory)) {
+    if (auto r = undispatch(shared->ifindex, shared->program_id); !r) return r;
+    unlink(shared_path(directory).c_str());
   }
   DIR* d = opendir(directory.c_str());
   if (d == nullptr) {

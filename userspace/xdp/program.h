@@ -35,6 +35,9 @@ struct LinkFacts {
   std::uint32_t link_id = 0;
   std::uint32_t program_id = 0;
   std::uint32_t ifindex = 0;  // 0: its interface no longer exists
+  // By libxdp's dispatcher: there is no link of ours, and whether the dispatcher still has the program is_dispatched()
+  // tells, in the interface's namespace alone.
+  bool shared = false;
 };
 
 std::string pin_directory(std::uint64_t netns_cookie, std::uint32_t ifindex);
@@ -70,6 +73,8 @@ class Program {
   Outcome<void> pin_maps(const std::string& directory);
   // Attaches and pins the link in the directory of pin_maps().
   Outcome<AttachOutcome> attach(std::uint32_t ifindex, AttachMode mode);
+  // Loads it beside other programs into libxdp's dispatcher, with the maps of pin_maps(), and pins it there.
+  Outcome<AttachOutcome> attach_shared(std::uint32_t ifindex, AttachMode mode, std::string* log = nullptr);
   // Puts this program in the place of the one that the link pinned in `directory` holds; no frame is missed.
   Outcome<void> replace(const std::string& directory);
   // From here on the pins stay.

@@ -47,6 +47,7 @@ int main(int argc, char** argv) {
   std::vector<std::vector<char>> logs;
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object) {
+    bpf_program__set_autoload(program, true);
     logs.emplace_back(kLogSize, '\0');
     bpf_program__set_log_level(program, 4);  // the verifier's figures alone
     bpf_program__set_log_buf(program, logs.back().data(), kLogSize);

@@ -21,7 +21,7 @@ HOME = "weir"  # ours, in the guest
 # From this machine, with their shared libraries. What is missing is missing in the guest.
 PROGRAMS = """
 dash bash ip tc ss bridge ethtool sysctl nstat ping curl nsenter unshare setpriv bpftool nft iptables-nft kmod python3.11
-xdp-loader sha256sum timeout strace tcpdump
+xdp-loader xdp-filter sha256sum timeout strace tcpdump
 """.split()
 LINKS = {"usr/bin/sh": "dash", "usr/bin/python3": "python3.11", "usr/sbin/modprobe": "/usr/bin/kmod", "usr/sbin/insmod": "/usr/bin/kmod",
          "usr/sbin/lsmod": "/usr/bin/kmod", "usr/sbin/iptables": "iptables-nft"}
