@@ -100,6 +100,8 @@ std::vector<std::string> notes(const Interface& i, weir_xdp_mode mode, const std
     out.push_back(
         "native XDP on a veth switches off its peer's TSO: kernel bulk traffic of this pair gets slower; "
         "--mode generic keeps it");
+  if (i.kind == "bond" || i.kind == "bridge" || i.kind == "team" || i.kind == "vlan")
+    out.push_back(i.name + " is a " + i.kind + " device: weir is tested on plain Ethernet devices only");
   if (xdp::chunk_size_for_mtu(i.mtu) == 0)
     out.push_back("MTU " + std::to_string(i.mtu) +
                   ": the engine takes frames of an MTU up to 3822; larger ones to steered "

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 
-from . import cpio
+from . import cpio, kernels
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("WEIR_BUILD_DIR", ROOT / "build/dev"))
@@ -35,7 +35,7 @@ TREES = ["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/x86_64-linux-gnu/bpf", "
 # Of the build directory and of the tree: patterns; what is not built is not in the guest.
 BUILT = ["cli/weir", "userspace/examples/weir-*", "tests/bpf/weir_*", "tests/veth/*_test", "tests/harness/weir_*", "tests/bench/weir_*",
          "bpf/weir.bpf.o", "vm-tests/weir_*"]
-SOURCES = ["tests/harness/*.py", "tests/veth/*.py", "tests/veth/scenarios/*.py"]
+SOURCES = ["tests/harness/*.py", "tests/veth/*.py", "tests/veth/scenarios/*.py", "vm-tests/guest/*.py"]
 SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
@@ -52,7 +52,7 @@ def libraries(program):
 def busybox():
     found = shutil.which("busybox", path=SEARCH)
     if found is None:
-        raise NotBuilt("busybox is missing: scripts/setup vm")
+        raise kernels.Unavailable("busybox is missing: scripts/setup vm")
     return found
 
 
@@ -67,7 +67,8 @@ class Image:
         self.parts = None
 
     def prepare(self):
-        """Makes the parts that the cache lacks. Raises NotBuilt where there is nothing to test."""
+        """Makes the parts that the cache lacks. Raises NotBuilt where there is nothing to test, Unavailable where this machine
+        lacks a program."""
         self.parts = [self._machine(), self._ours()]
 
     def write(self, path, kernel):

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 
 from . import guest as machine
 
@@ -115,6 +114,9 @@ def hub(device=MODERN):
                       "-device", f"virtio-net-pci,netdev=hub{n},mac={mac(255, n)}{device}"] for n in (0, 1)]}
 
 
+LIVE = []  # the worlds of tests that run now
+
+
 class World:
     """The place of one test on one kernel. Whatever it makes ends with it."""
 
@@ -122,10 +124,10 @@ class World:
         self.kernel, self.image, self.logs = kernel, image, logs
         self.other = other or kernel  # a second kernel, for tests of two that talk
         self.options = options
-        self.guests, self.wires, self.processes = [], [], []
+        self.guests, self.wires = [], []
         self.facts = {}               # what the test wants remembered beside its result
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="weir-vm-"))
-        self._lock = threading.Lock()
+        LIVE.append(self)
 
     def start(self, name="guest", kernel=None, **kw):
         """A guest that begins to boot."""
@@ -174,9 +176,13 @@ class World:
 
     def kill(self):
         """From another thread: the test ends in an error at its next word with a guest."""
-        with self._lock:
-            for one in self.guests:
-                one.process.kill()
+        for one in list(self.guests):
+            one.process.kill()
+
+    def abandon(self):
+        """When the whole run is stopped: no guest and no file is left, whatever the test is about to do."""
+        self.kill()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def close(self):
         """Ends every guest; what was wrong with one, or None."""
@@ -191,4 +197,5 @@ class World:
         for wire in self.wires:
             wire.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
+        LIVE.remove(self)
         return wrong

@@ -58,5 +58,43 @@ def shared(t):
 
 @case("attach.devices")
 def devices(t):
-    """VLAN, bond and bridge devices: attach refuses by name, or works; doctor says the same and what to do."""
+    """VLAN, bond and bridge: ports are refused by name, the devices themselves are named as untested, doctor says what to do."""
     g = t.guest(**world.hub())
+
+    def doctor(device):
+        told = g.weir("-j", "doctor", device, check=False).json()
+        return {c["check"]: c for c in told["checks"] if c["about"] == device}
+
+    def refused(device, *words):
+        said = g.weir("attach", device, check=False)
+        t.equal(said.status, 1, f"attach {device}")
+        for word in words:
+            t.true(word in said.output, f"attach {device} does not say {word!r}: {said.output}")
+
+    def untested(device):
+        report = g.weir("-j", "attach", device).json()
+        t.true(any("plain Ethernet" in note for note in report["notes"]), f"attach {device} says nothing of its kind")
+        check = doctor(device)["kind"]
+        t.equal((check["health"], bool(check["mend"])), ("warn", True), f"doctor on {device}: {check}")
+        g.weir("detach", device)
+
+    for kind in ("bond", "bridge"):
+        g.run(f"ip link add over0 type {kind}; ip link set eth0 down; ip link set eth0 master over0; ip link set over0 up")
+        refused("eth0", f"{kind} over0", "nomaster")
+        check = doctor("eth0")["kind"]
+        t.equal((check["health"], check["mend"]), ("fail", "ip link set eth0 nomaster"), "doctor on a port")
+        untested("over0")
+        g.run(check["mend"] + "; ip link del over0")
+    # A VLAN device above: its frames are the kernel's, unless the driver takes the tags off before XDP looks.
+    g.run("ip link set eth0 up; ip link add link eth0 name eth0.5 type vlan id 5; ip link set eth0.5 up")
+    g.weir("attach", "eth0")
+    t.equal(doctor("eth0")["vlan"]["health"], "ok", "doctor on a device below a VLAN device")
+    g.weir("detach", "eth0")
+    untested("eth0.5")
+    g.run("ip link add v0 type veth peer name v1; ip link add link v0 name v0.7 type vlan id 7; ip link set v0 up; ip link set v1 up")
+    refused("v0", "v0.7", "rxvlan off")
+    check = doctor("v0")["vlan"]
+    t.equal((check["health"], check["mend"]), ("fail", "ethtool -K v0 rxvlan off"), "doctor on rxvlan")
+    g.run(check["mend"])
+    g.weir("attach", "v0")
+    g.weir("detach", "v0")
