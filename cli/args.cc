@@ -34,6 +34,8 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
     }
     case Value::seconds:
       return of(parse_seconds(text));
+    case Value::timespan:
+      return of(parse_timespan(text));
     case Value::interface:
       // IFNAMSIZ, its NUL included; and what the kernel refuses in a name.
       if (text.empty() || text.size() > 15 || text.find('/') != std::string_view::npos)
@@ -46,6 +48,7 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
     }
     case Value::none:
     case Value::text:
+    case Value::file:
     case Value::netns:
       return std::nullopt;
   }

@@ -28,6 +28,8 @@ enum class Value : std::uint8_t {
   rule_name,   // of a filter rule
   rule_word,   // the value of the filter rule's word that the argument names
   seconds,     // decimal, more than 0
+  timespan,    // 60s, 5m, 1h; 60: seconds
+  file,        // a path
   choice,      // one of the words of `metavar`, separated by '|'
 };
 

@@ -34,13 +34,28 @@ std::vector<std::string> namespaces() {
   return names;
 }
 
-std::vector<std::string> values(const Arg& arg) {
+// What lies in the directory that `word` is in; directories end in a slash.
+std::vector<std::string> paths(const std::string& word) {
+  const auto slash = word.rfind('/');
+  const std::string directory = slash == std::string::npos ? "" : word.substr(0, slash + 1);
+  std::vector<std::string> names;
+  DIR* open = opendir(directory.empty() ? "." : directory.c_str());
+  if (open == nullptr) return names;
+  while (const dirent* entry = readdir(open))
+    if (entry->d_name[0] != '.') names.push_back(directory + entry->d_name + (entry->d_type == DT_DIR ? "/" : ""));
+  closedir(open);
+  return names;
+}
+
+std::vector<std::string> values(const Arg& arg, const std::string& prefix) {
   std::vector<std::string> out;
   switch (arg.value) {
     case Value::interface:
       return interfaces();
     case Value::netns:
       return namespaces();
+    case Value::file:
+      return paths(prefix);
     case Value::protocol:
       return {"tcp", "udp", "icmp", "icmpv6"};
     case Value::choice:
@@ -52,7 +67,8 @@ std::vector<std::string> values(const Arg& arg) {
 }
 
 // The words that may follow `given` (complete ones) in a command.
-std::vector<std::string> arguments(const Command& command, const std::vector<std::string>& given, bool options) {
+std::vector<std::string> arguments(const Command& command, const std::vector<std::string>& given, bool options,
+                                   const std::string& prefix) {
   std::vector<bool> used(command.grammar.size());
   for (std::size_t at = 0; at < given.size(); ++at) {
     bool taken = false;
@@ -62,9 +78,9 @@ std::vector<std::string> arguments(const Command& command, const std::vector<std
       if (by_name && (given[at] == arg.name || (!arg.brief.empty() && given[at] == arg.brief))) {
         taken = used[i] = true;
         if (arg.value == Value::none) continue;
-        if (++at == given.size()) return values(arg);
+        if (++at == given.size()) return values(arg, prefix);
       } else if (arg.shape == Shape::word) {
-        const auto choices = values(arg);
+        const auto choices = values(arg, prefix);
         taken = std::find(choices.begin(), choices.end(), given[at]) != choices.end();
         used[i] = used[i] || taken;
       }
@@ -82,7 +98,7 @@ std::vector<std::string> arguments(const Command& command, const std::vector<std
     if (arg.shape == Shape::option || arg.shape == Shape::keyword)
       out.emplace_back(arg.name);
     else
-      for (std::string& value : values(arg)) out.push_back(std::move(value));
+      for (std::string& value : values(arg, prefix)) out.push_back(std::move(value));
   }
   if (command.rest == Rest::command) out.emplace_back("--");
   return out;
@@ -123,7 +139,7 @@ std::vector<std::string> complete(std::vector<std::string> words) {
     }
     if (command != nullptr) {
       const auto from = plain.begin() + (command->verb.empty() ? 1 : 2);
-      candidates = arguments(*command, {from, plain.end()}, options);
+      candidates = arguments(*command, {from, plain.end()}, options, prefix);
     }
     if (options)
       for (const GlobalOption& option : global_options()) candidates.emplace_back(option.name);

@@ -1,36 +1,21 @@
 // SPDX-License-Identifier: MIT
-// weir filter add, del, list, flush.
+// weir filter add, del, list, flush, confirm, rollback. Those that take a file: filter_apply.cc.
 #include "weir/control/filter.h"
 
 #include <fmt/core.h>
 
+#include "filter_change.h"
 #include "output.h"
 #include "table.h"
 #include "values.h"
 #include "weir/control/caps.h"
 #include "weir/control/heartbeat.h"
-#include "weir/control/lock.h"
 #include "words.h"
 
 namespace weir::cli {
 namespace {
 
 using control::Capability;
-
-struct Change {
-  control::Instance instance;
-  control::Lock lock;
-};
-
-Outcome<Change> begin(const Context& context) {
-  if (const auto allowed = control::require_capabilities("filter", {Capability::bpf, Capability::net_admin}); !allowed)
-    return Err(allowed.error());
-  auto instance = choose_instance(context.args.get("dev"));
-  if (!instance) return Err(instance.error());
-  auto lock = control::Lock::acquire();
-  if (!lock) return Err(lock.error());
-  return Change{std::move(*instance), std::move(*lock)};
-}
 
 std::string protocol_text(const control::Rule& rule) {
   return rule.protocol == 0 ? "any" : control::ip_protocol_name(rule.protocol);
@@ -82,12 +67,49 @@ Outcome<control::Rule> wanted_rule(const Context& context) {
   return rule;
 }
 
+int say_settled(const Context& context, const std::string& interface, bool confirmed) {
+  if (context.json)
+    print_line({{"interface", interface}, {"confirmed", confirmed}});
+  else
+    print(fmt::format("{}: {}\n", interface,
+                      confirmed ? "confirmed: the rules stay" : "the rules from before the change are in force again"));
+  return kOk;
+}
+
 }  // namespace
+
+Outcome<FilterChange> begin_filter_change(const Context& context) {
+  if (const auto allowed =
+          control::require_capabilities("filter", {Capability::bpf, Capability::net_admin, Capability::sys_admin});
+      !allowed)
+    return Err(allowed.error());
+  auto instance = choose_instance(context.args.get("dev"));
+  if (!instance) return Err(instance.error());
+  auto lock = control::Lock::acquire();
+  if (!lock) return Err(lock.error());
+  return FilterChange{std::move(*instance), std::move(*lock)};
+}
+
+Outcome<int> run_filter_confirm(const Context& context) {
+  const auto change = begin_filter_change(context);
+  if (!change) return Err(change.error());
+  if (const auto done = control::filter_confirm(change->instance.maps(), control::monotonic_now()); !done)
+    return Err(done.error());
+  return say_settled(context, change->instance.interface(), true);
+}
+
+Outcome<int> run_filter_rollback(const Context& context) {
+  const auto change = begin_filter_change(context);
+  if (!change) return Err(change.error());
+  if (const auto done = control::filter_rollback(change->instance.maps(), control::monotonic_now()); !done)
+    return Err(done.error());
+  return say_settled(context, change->instance.interface(), false);
+}
 
 Outcome<int> run_filter_add(const Context& context) {
   auto rule = wanted_rule(context);
   if (!rule) return Err(rule.error());
-  const auto change = begin(context);
+  const auto change = begin_filter_change(context);
   if (!change) return Err(change.error());
   std::optional<std::uint32_t> position;
   if (const auto text = context.args.get("index")) {
@@ -108,7 +130,7 @@ Outcome<int> run_filter_add(const Context& context) {
 
 Outcome<int> run_filter_del(const Context& context) {
   const std::string name = context.args.get_or("NAME", "");
-  const auto change = begin(context);
+  const auto change = begin_filter_change(context);
   if (!change) return Err(change.error());
   const auto rule = control::filter_del(change->instance.maps(), name, control::monotonic_now());
   if (!rule) return Err(rule.error());
@@ -121,7 +143,7 @@ Outcome<int> run_filter_del(const Context& context) {
 }
 
 Outcome<int> run_filter_flush(const Context& context) {
-  const auto change = begin(context);
+  const auto change = begin_filter_change(context);
   if (!change) return Err(change.error());
   const auto removed = control::filter_flush(change->instance.maps(), control::monotonic_now());
   if (!removed) return Err(removed.error());

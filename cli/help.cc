@@ -21,7 +21,7 @@ std::string options_text() {
 
 std::string overview() {
   std::string out = "Usage: weir [-n NETNS] [-j] OBJECT [VERB] [ARGUMENTS]\n\n";
-  for (const Command& command : commands()) out += fmt::format("  {:<14}{}\n", command.name(), command.summary);
+  for (const Command& command : commands()) out += fmt::format("  {:<17}{}\n", command.name(), command.summary);
   out +=
       fmt::format("\n{}\n`weir help OBJECT` or `weir OBJECT help` has the grammar of each; weir(8) has everything.\n",
                   options_text());

@@ -158,6 +158,52 @@ std::vector<Command> make_commands() {
                    "weir filter list"});
   table.push_back(
       {"filter", "flush", "remove all rules", {dev}, Rest::none, run_filter_flush, "", "weir filter flush"});
+  const Arg file = positional("FILE", Value::file, Need::required, "a file of rules, or - for standard input");
+  table.push_back(
+      {"filter",
+       "apply",
+       "put the rules of a file in the place of those there are, at once",
+       {file, dev, flag("--dry-run", "show what would change, and change nothing"),
+        option("--confirm", "TIME", Value::timespan,
+               "take it back after TIME (60s, 5m) unless `weir filter confirm` comes")},
+       Rest::none,
+       run_filter_apply,
+       "A line a rule: rule NAME ACTION WORDS, with the words of `weir filter add`; # begins a comment. A rule\n"
+       "whose name stays keeps its counters. The program itself takes back what is not confirmed: that needs\n"
+       "neither this command nor the session it was typed in.\n",
+       "weir filter apply /etc/weir/filter --confirm 60s"});
+  table.push_back({"filter",
+                   "diff",
+                   "what `apply` would change",
+                   {file, dev},
+                   Rest::none,
+                   run_filter_diff,
+                   "",
+                   "weir filter diff /etc/weir/filter"});
+  table.push_back({"filter",
+                   "export",
+                   "the rules as a file that `apply` takes",
+                   {dev},
+                   Rest::none,
+                   run_filter_export,
+                   "",
+                   "weir filter export >/etc/weir/filter"});
+  table.push_back({"filter",
+                   "confirm",
+                   "keep the rules that were applied with --confirm",
+                   {dev},
+                   Rest::none,
+                   run_filter_confirm,
+                   "",
+                   "weir filter confirm"});
+  table.push_back({"filter",
+                   "rollback",
+                   "take the rules that were applied with --confirm back at once",
+                   {dev},
+                   Rest::none,
+                   run_filter_rollback,
+                   "",
+                   "weir filter rollback"});
 
   table.push_back({"sockets",
                    "",

@@ -67,4 +67,17 @@ Outcome<double> parse_seconds(std::string_view text) {
   return *number;
 }
 
+Outcome<Duration> parse_timespan(std::string_view text) {
+  std::string_view digits = text;
+  std::int64_t scale = 1;
+  if (!text.empty() && (text.back() == 's' || text.back() == 'm' || text.back() == 'h')) {
+    scale = text.back() == 's' ? 1 : text.back() == 'm' ? 60 : 3600;
+    digits.remove_suffix(1);
+  }
+  const auto count = all_digits(digits) ? whole<std::uint32_t>(digits) : std::nullopt;
+  if (!count || *count == 0 || *count * scale > 86400)
+    return xdp::fail(fmt::format("'{}' is not a time: write 60s, 5m or 1h, 24h at the most", text), EINVAL);
+  return Duration::seconds(*count * scale);
+}
+
 }  // namespace weir::cli

@@ -6,7 +6,8 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "weir/control/filter.h"
+#include "weir/control/filter_file.h"
+#include "weir/control/filter_generation.h"
 #include "weir/control/firewall_handover.h"
 #include "weir/xdp/inherit.h"
 
@@ -57,13 +58,40 @@ void firewall(std::string_view text) {
   require(again && again->watch == parsed->watch && again->verdicts.size() == parsed->verdicts.size());
 }
 
+// What is read is written as a file that says the same; what is refused is refused at a place.
+void filter_file(std::string_view text) {
+  auto parsed = weir::control::parse_filter_file(text, "f");
+  if (!parsed) return require(parsed.error().message.rfind("f:", 0) == 0);
+  const std::string written = weir::control::write_filter_file(*parsed);
+  auto again = weir::control::parse_filter_file(written, "f");
+  require(again.ok() && again->size() == parsed->size());
+  std::vector<weir_rule> raw;
+  for (std::size_t i = 0; i < again->size(); ++i) {
+    require((*again)[i].same_rule((*parsed)[i]));
+    raw.push_back(weir::control::to_map((*again)[i]));
+    require(weir::control::from_map(raw.back()).same_rule((*parsed)[i]));
+  }
+  const auto rows = weir::control::compile(raw, 1);
+  require(rows[0].generation.rows == rows.size() && rows[0].generation.rules == raw.size());
+}
+
+// One word of a rule and its value, divided by the first blank.
+void rule_word(std::string_view text) {
+  weir::control::Rule rule;
+  const auto blank = text.find(' ');
+  if (blank == std::string_view::npos) return;
+  const auto set = weir::control::set_word(rule, text.substr(0, blank), text.substr(blank + 1));
+  if (!set) return require(!set.error().message.empty());
+  require(!rule.to_string().empty());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
   using Target = void(std::string_view);
-  constexpr Target* kTargets[] = {prefix, port_range, port, protocol, inherited, firewall};
+  constexpr Target* kTargets[] = {prefix, port_range, port, protocol, inherited, firewall, filter_file, rule_word};
   kTargets[data[0] % std::size(kTargets)](text);
   return 0;
 }

@@ -52,7 +52,7 @@ class BadInput(unittest.TestCase):
 
     EVERY = [("attach", "veth0"), ("detach", "veth0"), ("status", "veth0"), ("stats",), ("steer", "add", 80),
              ("steer", "del", 80), ("steer", "list"), ("filter", "add", "drop"), ("filter", "del", "r1"), ("filter", "list"),
-             ("filter", "flush"), ("sockets",), ("run", "--interface", "veth0", "--", "true")]
+             ("filter", "flush"), ("filter", "export"), ("filter", "confirm"), ("filter", "rollback"), ("sockets",), ("run", "--interface", "veth0", "--", "true")]
 
     def test_an_unknown_interface(self):
         for argv in (("attach", "none0"), ("detach", "none0"), ("status", "none0"), ("stats", "none0"), ("sockets", "none0"),
@@ -100,6 +100,10 @@ class BadInput(unittest.TestCase):
         self.refused("steer", "add", 80, says=("tcp 80 is steered already",))
         self.refused("steer", "del", 81, says=("81",))
         self.refused("filter", "del", "r99", says=("r99",))
+        self.refused("filter", "confirm", says=("no change of the filter waits",))
+        self.refused("filter", "rollback", says=("no change of the filter waits",))
+        self.refused("filter", "apply", "/no/such/file", says=("/no/such/file",))
+        self.refused("filter", "diff", "/", says=("is a directory",))
 
     def test_another_xdp_program_is_named_and_left_alone(self):
         self.server.weir("attach", "veth0")

@@ -118,6 +118,119 @@ class Commands(unittest.TestCase):
         self.assertEqual(self.json("filter", "flush")["removed"], 3)
         self.assertEqual(self.json("filter", "list")["rules"], [])
 
+    def rules_file(self, text):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = pathlib.Path(directory.name) / "rules"
+        path.write_text(text)
+        return str(path)
+
+    def pings(self, count=1):
+        return self.client.run("ping", "-c", count, "-i", "0.05", "-W", "0.3", "10.77.0.1", check=False).returncode == 0
+
+    def names(self):
+        return [r["name"] for r in self.json("filter", "list")["rules"]]
+
+    def test_filter_as_a_file(self):
+        self.server.weir("attach", "veth0")
+        self.assertIn("no rules", self.text("filter", "export"))
+        text = ("# what the office may\n"
+                "rule pings accept proto icmp from 10.77.0.0/24 limit 1k/s burst 100 per source\n"
+                "rule v6 drop from fd77::/64 proto tcp flags S/SA port 1-1023  # new connections\n"
+                "rule last pass vlan none fragment no length 0-1500\n")
+        path = self.rules_file(text)
+        told = self.json("filter", "apply", path, "--dry-run")
+        self.assertEqual((told["applied"], told["same"], [c["change"] for c in told["changes"]]), (False, False, ["added"] * 3))
+        self.assertEqual(self.names(), [])
+        self.assertRegex(self.text("filter", "diff", path), r"^\+ rule pings accept proto icmp from 10\.77\.0\.0/24 limit 1k/s")
+        self.assertRegex(self.text("filter", "apply", path), r"^veth0: 3 rules in force: 3 added\n$")
+        self.assertTrue(self.pings(2))
+        self.assertEqual(self.json("filter", "list")["rules"][0]["packets"], 2)
+        # To apply it again is no change; what is exported is what was applied.
+        self.assertEqual(self.text("filter", "apply", path), "veth0: the filter says this already\n")
+        exported = self.text("filter", "export")
+        self.assertEqual([line.split()[:3] for line in exported.splitlines()],
+                         [["rule", "pings", "accept"], ["rule", "v6", "drop"], ["rule", "last", "pass"]])
+        self.assertTrue(self.json("filter", "diff", self.rules_file(exported))["same"])
+        done = subprocess.run([str(lab.WEIR), "-n", self.server.netns, "-j", "filter", "diff", "-"], input=exported,
+                              capture_output=True, text=True, check=True)
+        self.assertTrue(json.loads(done.stdout)["same"])
+        # Another order, one changed, one gone, one new: the counter of the one that stays goes on.
+        other = "rule new drop proto 47\nrule last pass vlan none fragment no length 0-1500\nrule pings pass proto icmp\n"
+        told = self.json("filter", "apply", self.rules_file(other))
+        self.assertEqual({(c["change"], c["name"]) for c in told["changes"]},
+                         {("added", "new"), ("removed", "v6"), ("changed", "pings"), ("moved", "last")})
+        self.assertTrue(self.pings())
+        rules = {r["name"]: r["packets"] for r in self.json("filter", "list")["rules"]}
+        self.assertEqual(rules["pings"] + rules["last"], 3)
+        # add and del work on the same rules.
+        self.server.weir("filter", "add", "name", "added", "drop", "proto", 47)
+        self.server.weir("filter", "add", "name", "added", "drop", "proto", 47)
+        self.assertEqual(self.names(), ["new", "last", "pings", "added"])
+        refused = self.server.weir("filter", "add", "name", "added", "pass", check=False)
+        self.assertEqual((refused.returncode, "another rule added" in refused.stderr), (1, True))
+        bad = self.server.weir("filter", "apply", self.rules_file("rule a drop\nrule b drop port 80\n"), check=False)
+        self.assertEqual(bad.returncode, 1)
+        self.assertRegex(bad.stderr, r"^weir: /.*/rules:2:1: a port needs proto tcp")
+        self.assertEqual(self.names(), ["new", "last", "pings", "added"])
+
+    def test_a_change_that_nobody_confirms_is_taken_back(self):
+        self.server.weir("attach", "veth0")
+        self.server.weir("filter", "add", "name", "keep", "accept", "proto", "icmp")
+        everything = self.rules_file("rule everything drop\n")
+        told = self.text("filter", "apply", everything, "--confirm", "2s")
+        self.assertIn("`weir filter confirm dev veth0` keeps them", told)
+        self.assertFalse(self.pings())
+        status = self.json("status", "veth0")["interfaces"][0]
+        self.assertTrue(0 < status["filter_confirm_seconds"] <= 2)
+        self.assertRegex(self.text("status"), r"filter +1 rule, on trial for another .*weir filter confirm")
+        busy = self.server.weir("filter", "add", "drop", check=False)
+        self.assertEqual((busy.returncode, "waits to be confirmed" in busy.stderr), (1, True))
+        # Nobody is there any more; the program goes back by itself.
+        lab.wait_until(self.pings, "the rules from before")
+        self.assertEqual(self.names(), ["keep"])
+        self.assertIn("was taken back", self.text("status"))
+        late = self.server.weir("filter", "confirm", check=False)
+        self.assertEqual((late.returncode, "too late" in late.stderr), (1, True))
+        # Confirmed, it stays; taken back by hand, it goes at once.
+        self.server.weir("filter", "apply", everything, "--confirm", "1h")
+        self.assertFalse(self.pings())
+        self.assertFalse(self.json("filter", "rollback")["confirmed"])
+        self.assertTrue(self.pings())
+        self.server.weir("filter", "apply", everything, "--confirm=10m")
+        self.assertTrue(self.json("filter", "confirm")["confirmed"])
+        self.assertIsNone(self.json("status", "veth0")["interfaces"][0]["filter_confirm_seconds"])
+        self.assertFalse(self.pings())
+        self.assertEqual(self.names(), ["everything"])
+
+    def test_a_writer_that_is_killed_leaves_one_of_the_two_filters(self):
+        self.server.weir("attach", "veth0")
+        files = {n: self.rules_file("".join(f"rule {n}{i} accept proto tcp port {i + 1}\n" for i in range(300))) for n in "ab"}
+        self.server.weir("filter", "apply", files["a"])
+        whole = {n: [f"{n}{i}" for i in range(300)] for n in "ab"}
+        seen = set()
+        for attempt in range(40):
+            wanted = "ba"[attempt % 2]
+            child = subprocess.Popen([str(lab.WEIR), "-n", self.server.netns, "filter", "apply", files[wanted]],
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(attempt * 0.001)
+            child.kill()
+            child.wait()
+            found = self.names()
+            self.assertIn(found, whole.values())
+            seen.add(found[0][0])
+        self.server.weir("filter", "flush")
+        self.assertEqual(self.names(), [])
+
+    def test_two_writers_at_once_both_write(self):
+        self.server.weir("attach", "veth0")
+        children = [subprocess.Popen([str(lab.WEIR), "-n", self.server.netns, "filter", "add", "drop", "proto", str(100 + i)],
+                                     stdout=subprocess.DEVNULL) for i in range(6)]
+        self.assertEqual([child.wait(timeout=30) for child in children], [0] * 6)
+        rules = self.json("filter", "list")["rules"]
+        self.assertEqual(sorted(r["proto"] for r in rules), [str(100 + i) for i in range(6)])
+        self.assertEqual(len({r["name"] for r in rules}), 6)
+
     def test_stats_explain_every_frame_and_add_up(self):
         self.server.weir("attach", "veth0")
         self.client.run("ping", "-c", "3", "-i", "0.05", "10.77.0.1")

@@ -147,7 +147,8 @@ Outcome<std::string> parse_rule_name(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
            c == '.';
   };
-  if (text.empty() || text.size() >= WEIR_RULE_NAME || text[0] == '-' || !std::all_of(text.begin(), text.end(), good))
+  if (text.empty() || text.size() >= WEIR_RULE_NAME || text[0] == '-' || !std::all_of(text.begin(), text.end(), good) ||
+      text == "dev")  // a word of the commands that take a name
     return invalid(quoted(text) + " is not a name: 1 to 31 letters, digits, '_', '-' and '.', no '-' first");
   return std::string(text);
 }
