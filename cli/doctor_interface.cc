@@ -86,8 +86,10 @@ Check check_driver(const Interface& link) {
   if (features.zero_copy)
     return {Health::ok, "driver",
             fmt::format("{}: native XDP and zero-copy, {}; a bind may reset a queue for a moment", driver, source), ""};
-  if (features.native && features.redirect)
-    return {Health::ok, "driver", fmt::format("{}: native XDP, sockets in copy mode, {}", driver, source), ""};
+  if (features.native && features.redirect) {
+    const char* later = link.driver == "virtio_net" ? "; Linux 6.18 has zero-copy for it" : "";
+    return {Health::ok, "driver", fmt::format("{}: native XDP, sockets in copy mode, {}{}", driver, source, later), ""};
+  }
   return {Health::warn, "driver",
           fmt::format("{}: generic XDP only, {}: every frame costs a socket buffer first", driver, source),
           fmt::format("weir attach {} --mode generic   (auto does so too)", link.name)};

@@ -83,7 +83,7 @@ class Guest:
         self.name, self.kernel = name, kernel
         self.log = logs / f"{name}.log"
         self.kernel_log = logs / f"{name}.kernel.log"
-        self._marks = 0
+        self._marks, self._initrd = 0, initrd
         self._exit = None
         ours, theirs = socket.socketpair()
         self._line = ours
@@ -111,6 +111,7 @@ class Guest:
         except GuestFailed as e:
             raise GuestFailed(f"{self.name} did not boot: {e}") from None
         self.boot_seconds = time.monotonic() - self._started
+        self._initrd.unlink()
         return self
 
     def run(self, command, timeout=60, check=True, quiet=False):
