@@ -248,10 +248,12 @@ void XdpTest::write_beats() {
 }
 
 void XdpTest::put_socket(std::uint32_t queue) {
-  // Unbound: the map takes it, and the program asks no more of it than to be there.
+  // Unbound: the map takes it, and the program asks no more of it than to be there. Kernel 7.2 wants a receive ring.
   const int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
   ASSERT_GE(fd, 0) << std::strerror(errno);
   sockets_[queue] = fd;
+  constexpr int kRing = 64;
+  ASSERT_EQ(setsockopt(fd, SOL_XDP, XDP_RX_RING, &kRing, sizeof kRing), 0) << std::strerror(errno);
   ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.xsks), &queue, &fd, BPF_ANY), 0) << std::strerror(errno);
 }
 

@@ -41,7 +41,7 @@ class MainJob(unittest.TestCase):
         rules = json.loads(self.server.weir("-j", "filter", "list").stdout)["rules"]
         self.assertEqual(len(rules), 1)
         self.assertGreater(rules[0]["packets"], 0)
-        self.server.weir("filter", "del", rules[0]["id"])
+        self.server.weir("filter", "del", rules[0]["name"])
         self.assertEqual(story.served_by(self.client, address, story.PORT, "--interface", source), ENGINE)
 
     def uncounted(self):
