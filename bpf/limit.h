@@ -13,6 +13,11 @@
 static __always_inline int bucket_admits(__u64* bucket, __u64 cost, __u64 depth, __u64 now) {
   for (int i = 0; i < LIMIT_ATTEMPTS; i++) {
     __u64 lent = *(volatile __u64*)bucket;
+    /* More than this rule can lend: the rule had another limit, or its counter another rule. Nobody waits for that. */
+    if ((__s64)(lent - now) > (__s64)depth) {
+      __sync_val_compare_and_swap(bucket, lent, now + depth);
+      return 0;
+    }
     /* Signed: a bucket that is full lies in the past. */
     __u64 next = ((__s64)(lent - now) > 0 ? lent : now) + cost;
     if (next - now > depth) return 0;

@@ -161,5 +161,22 @@ TEST_F(FilterFlip, ALimitLetsItsBurstThroughAndNoMore) {
   EXPECT_EQ(reason(tcp4("A").text(400)), "PASS_FILTER") << "what is left is for a smaller one";
 }
 
+TEST_F(FilterFlip, ALimitThatIsChangedDoesNotWaitForTheDebtsOfTheOldOne) {
+  const xdp::Maps maps = this->maps();
+  for (const bool per_source : {false, true}) {
+    Rule limited;
+    limited.name = "limited";
+    limited.action = control::Action::pass;
+    limited.limit = control::Limit{control::Limit::Unit::packets, per_source, 1, 1000};
+    ASSERT_TRUE(control::filter_apply(maps, {limited}, std::nullopt, control::monotonic_now()).ok());
+    EXPECT_EQ(run_repeatedly(tcp4("S"), 2000).action, XDP_DROP) << "1000 s in debt";
+    limited.limit->rate = 1'000'000;
+    ASSERT_TRUE(control::filter_apply(maps, {limited}, std::nullopt, control::monotonic_now()).ok());
+    bool passed = false;
+    for (int i = 0; i < 1000 && !passed; i++) passed = reason(tcp4("S")) == "PASS_FILTER";
+    EXPECT_TRUE(passed);
+  }
+}
+
 }  // namespace
 }  // namespace weir::bpf_test
