@@ -169,9 +169,13 @@ Outcome<int> run_filter_list(const Context& context) {
                    {"MORE"},
                    {"PACKETS", Columns::Align::right},
                    {"BYTES", Columns::Align::right}});
+  std::string trials;
   for (const control::Instance& instance : *instances) {
     const auto state = control::filter_state(instance.maps(), control::monotonic_now());
     if (!state) return Err(state.error());
+    if (state->pending)
+      trials += fmt::format("{}: on trial for another {}: `weir filter confirm` keeps them\n", instance.interface(),
+                            seconds_text(*state->pending));
     for (const control::Rule& rule : state->rules) {
       list.push_back(to_json(instance.interface(), rule));
       columns.row({instance.interface(), rule.name, control::action_name(rule.action), protocol_text(rule),
@@ -184,7 +188,7 @@ Outcome<int> run_filter_list(const Context& context) {
     out["rules"] = std::move(list);
     print_line(out);
   } else {
-    print(columns.empty() ? "no rules: every frame is accepted\n" : columns.text());
+    print((columns.empty() ? "no rules: every frame is accepted\n" : columns.text()) + trials);
   }
   return kOk;
 }

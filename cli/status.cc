@@ -120,7 +120,7 @@ Json to_json(const InterfaceStatus& s) {
                      {"text", firewall_line(s.firewall, s.facts.bypass_firewall)}};
   out["queues"] = std::move(queues);
   out["steer"] = std::move(steered);
-  out["rules"] = s.facts.rules;
+  out["rules"] = s.facts.rules ? Json(*s.facts.rules) : Json(nullptr);
   if (s.facts.filter_pending)
     out["filter_confirm_seconds"] = static_cast<double>(s.facts.filter_pending->count_ms()) / 1000;
   else
@@ -146,7 +146,9 @@ std::string to_text(const InterfaceStatus& s) {
   out += fmt::format("  checksums   {}\n",
                      facts.partial_checksums ? "the link delivers partial ones: accepted" : "verified");
   out += fmt::format("  addresses   {}\n", addresses.empty() ? "none" : join(addresses));
-  out += fmt::format("  filter      {}{}\n", count_text(facts.rules, "rule", "rules"), filter_trial(facts));
+  out += fmt::format("  filter      {}{}\n",
+                     facts.rules ? count_text(*facts.rules, "rule", "rules") : "not known: it needs CAP_SYS_ADMIN",
+                     filter_trial(facts));
   out += steered_text(facts);
   for (const std::string& line : s.advice) out += fmt::format("  {} {}\n", paint(Paint::caution, "->"), line);
   return out;

@@ -184,6 +184,7 @@ class Commands(unittest.TestCase):
         status = self.json("status", "veth0")["interfaces"][0]
         self.assertTrue(0 < status["filter_confirm_seconds"] <= 2)
         self.assertRegex(self.text("status"), r"filter +1 rule, on trial for another .*weir filter confirm")
+        self.assertRegex(self.text("filter", "list"), r"\nveth0: on trial for another ")
         busy = self.server.weir("filter", "add", "drop", check=False)
         self.assertEqual((busy.returncode, "waits to be confirmed" in busy.stderr), (1, True))
         # Nobody is there any more; the program goes back by itself.

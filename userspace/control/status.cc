@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "weir/control/status.h"
 
+#include <cerrno>
+
 #include "weir/control/filter.h"
 #include "weir/xdp/dispatcher.h"
 
@@ -67,10 +69,12 @@ Outcome<Status> read_status(const Instance& instance, Instant now) {
   if (!steered) return Err(steered.error());
   out.steered = std::move(steered).value();
   auto filter = filter_state(maps, now, RuleCounters::leave_out);
-  if (!filter) return Err(filter.error());
-  out.rules = static_cast<std::uint32_t>(filter->rules.size());
-  out.filter_pending = filter->pending;
-  out.filter_rolled_back = filter->rolled_back;
+  if (!filter && filter.error().code != EPERM) return Err(filter.error());
+  if (filter) {
+    out.rules = static_cast<std::uint32_t>(filter->rules.size());
+    out.filter_pending = filter->pending;
+    out.filter_rolled_back = filter->rolled_back;
+  }
   if (any_process(maps, now))
     for (const SteerEntry& e : out.steered) out.live_flows += e.flows;
   return out;

@@ -40,7 +40,7 @@ struct Status {
   std::vector<IpAddress> addresses;        // that count as local
   std::vector<QueueStatus> queues;         // one for each queue of the interface
   std::vector<SteerEntry> steered;         // operators' and reserved ones
-  std::uint32_t rules = 0;                 // of the filter
+  std::optional<std::uint32_t> rules;      // of the filter; nothing without CAP_SYS_ADMIN
   std::optional<Duration> filter_pending;  // what is left to confirm the filter's last change
   bool filter_rolled_back = false;         // nobody did: the rules from before it are in force
   std::uint64_t live_flows = 0;            // 0 where no engine is there to have them
