@@ -12,8 +12,8 @@
 namespace weir::cli {
 namespace {
 
-Outcome<Json> ask(const control::Instance& instance) {
-  auto document = ask_engine(instance, {{"cmd", "sockets"}});
+Outcome<Json> ask(const control::Instance& instance, bool time_wait) {
+  auto document = ask_engine(instance, {{"cmd", "sockets"}, {"time_wait", time_wait}});
   if (!document) return document;
   for (const char* list : {"listeners", "connections"})
     if (!document->contains(list) || !(*document)[list].is_array()) (*document)[list] = Json::array();
@@ -115,12 +115,15 @@ std::string to_text(const Json& document, Detail detail) {
 Outcome<int> run_sockets(const Context& context) {
   const auto instance = choose_instance(context.args.get("IFACE"));
   if (!instance) return Err(instance.error());
-  const auto document = ask(*instance);
+  const bool all = context.args.has("--all");
+  const auto document = ask(*instance, all);
   if (!document) return Err(document.error());
+  const std::uint64_t waiting = number(*document, "time_wait");
   if (context.json)
     print_line(*document);
   else
-    print(to_text(*document, context.args.has("--info") ? Detail::info : Detail::plain));
+    print(to_text(*document, context.args.has("--info") ? Detail::info : Detail::plain) +
+          (waiting == 0 || all ? "" : fmt::format("and {} in TIME-WAIT (--all)\n", waiting)));
   return kOk;
 }
 

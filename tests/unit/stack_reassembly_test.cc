@@ -256,9 +256,7 @@ TEST_F(StackReassembly, AMarkOnOneFragmentIsAMarkOnTheWhole) {
     weir_reason reason = piece(2'000, 4'000, c.second);
     EXPECT_EQ(reason, c.whole ? WEIR_R_TAKEN_FRAGMENT : WEIR_R_LOST_MALFORMED);
     EXPECT_EQ(whole_.has_value(), c.whole.has_value());
-    if (c.whole && whole_) {
-      EXPECT_EQ(whole_->ecn, *c.whole);
-    }
+    if (c.whole && whole_) { EXPECT_EQ(whole_->ecn, *c.whole); }
     EXPECT_EQ(reassembly_.datagrams(), 0u);
   }
   // A mark that comes with a repetition counts.

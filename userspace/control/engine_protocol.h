@@ -7,8 +7,9 @@
 //
 //   {"cmd":"ping"}     {"ok":true,"pid":N}
 //   {"cmd":"sync"}     {"ok":true}: the engine has compared its marks with the steering entries just now
-//   {"cmd":"sockets"}  {"ok":true,"pid":N,"interface":"eth0","listeners":[...],"connections":[...],
-//                      "fast_open":{"active":N,...}}
+//   {"cmd":"sockets"}  {"ok":true,"pid":N,"interface":"eth0","listeners":[...],"fast_open":{...},"time_wait":N,
+//                      "connections":[...]}: how many wait in TIME-WAIT, and all others; with "time_wait":true those too.
+//                      Told piece by piece: not of one instant
 //   {"cmd":"cc"}       {"ok":true,"pid":N,"interface":"eth0","default":"cubic","controllers":["cubic",...],
 //                      "connections":{"cubic":N,...}}: congestion control, of new connections, that the engine knows,
 //                      and how many connections have each

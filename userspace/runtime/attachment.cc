@@ -224,8 +224,7 @@ bool Attachment::receive(Instant now) {
   return frames != 0;
 }
 
-Attachment::News Attachment::listen_to_kernel(const std::function<std::string(const std::string&)>& answer,
-                                              Instant now) {
+Attachment::News Attachment::listen_to_kernel(const std::function<Answer(const std::string&)>& answer, Instant now) {
   News news;
   if ((xdp::load(config().flags) & WEIR_CONFIG_DETACHING) != 0) news.gone = "weir is being detached from it";
   if (now < next_kernel_look_) return news;
@@ -284,9 +283,7 @@ void Attachment::read_addresses_again(Instant now) {
 void Attachment::write_addresses(Instant now) {
   std::set<IpAddress> used;
   if (!left_.empty()) {
-    for (const stack::ConnectionSummary& c : stack_->list_connections(now)) {
-      if (c.info.state != tcp::State::time_wait) used.insert(c.local.address);
-    }
+    stack_->for_each_connection(now, [&](const stack::ConnectionSummary& c) { used.insert(c.local.address); });
     for (const IpAddress& a : addresses_) used.erase(a);
   }
   std::sort(left_.begin(), left_.end());

@@ -59,7 +59,7 @@ class Attachment {
     std::string gone;        // not empty: leave, for this reason
   };
   // What the kernel and other processes have said. `answer` serves the engine's own socket.
-  News listen_to_kernel(const std::function<std::string(const std::string&)>& answer, Instant now);
+  News listen_to_kernel(const std::function<Answer(const std::string&)>& answer, Instant now);
   // Periodic work. Does nothing before it is due.
   News tick(const Listeners& listeners, Instant now);
   // Deadlines, next hops, frames out. True if frames moved.

@@ -97,7 +97,7 @@ struct Engine::Impl final : xdp::ForkRegistry::Entry {
   bool heed(const Attachment::News& news, Instant now);
   void say(const std::string& line);
 
-  std::string answer(const std::string& request, Instant now);
+  Answer answer(const std::string& request, Instant now);
   std::optional<EngineEvent> translate(const stack::Event& e) const;
 
   EngineOptions options;
@@ -242,29 +242,30 @@ bool Engine::Impl::heed(const Attachment::News& news, Instant now) {
   return true;
 }
 
-std::string Engine::Impl::answer(const std::string& request, Instant now) {
+Answer Engine::Impl::answer(const std::string& request, Instant now) {
   const Request asked = parse_request(request);
   switch (asked.command) {
     case Command::ping:
-      return report_ping();
+      return whole_answer(report_ping());
     case Command::sync:
       attachment->mark(listeners, now);
-      return report_ok();
+      return whole_answer(report_ok());
     case Command::sockets:
       return report_sockets(
-          {interface, listeners, attachment->stack(), attachment->firewall_line(), attachment->shared_ports()}, now);
+          {interface, listeners, attachment->stack(), attachment->firewall_line(), attachment->shared_ports()},
+          asked.time_wait);
     case Command::cc:
-      return report_cc(interface, attachment->stack(), now);
+      return whole_answer(report_cc(interface, attachment->stack(), now));
     case Command::cc_set: {
       std::string told = change_cc(asked.name, attachment->stack(), now);
       // The next stack, after an attachment anew, begins so.
       options.tcp.congestion = attachment->stack().congestion_control();
-      return told;
+      return whole_answer(std::move(told));
     }
     case Command::unknown:
       break;
   }
-  return report_unknown();
+  return whole_answer(report_unknown());
 }
 
 std::optional<EngineEvent> Engine::Impl::translate(const stack::Event& e) const {

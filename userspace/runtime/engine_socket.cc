@@ -13,6 +13,13 @@
 
 namespace weir::runtime {
 
+Answer whole_answer(std::string text) {
+  return [text = std::move(text)](std::string& out, Instant) {
+    out += text;
+    return false;
+  };
+}
+
 EngineSocket::~EngineSocket() {
   if (listener_ && !path_.empty()) ::unlink(path_.c_str());
 }
@@ -63,18 +70,26 @@ void EngineSocket::accept_clients(Instant now) {
     const bool known = ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
     if (!known || (peer.uid != 0 && peer.uid != ::geteuid()) || clients_.size() >= kMaxClients) continue;
     if (!watch(fd.get(), EPOLLIN, EPOLL_CTL_ADD)) continue;
-    clients_.push_back({std::move(fd), {}, {}, 0, false, now + kPatience});
+    clients_.push_back({std::move(fd), {}, {}, 0, {}, false, now + kPatience});
   }
 }
 
-void EngineSocket::serve(const std::function<std::string(const std::string&)>& answer, Instant now) {
+void EngineSocket::serve(const std::function<Answer(const std::string&)>& answer, Instant now) {
   if (!listener_) return;
   accept_clients(now);
-  clients_.remove_if([&](Client& c) { return !serve_client(c, answer); });
+  clients_.remove_if([&](Client& c) { return !serve_client(c, answer, now); });
 }
 
-bool EngineSocket::serve_client(Client& client, const std::function<std::string(const std::string&)>& answer) {
-  if (!client.answered) {
+void EngineSocket::take_piece(Client& client, Instant now) {
+  client.out.clear();
+  client.sent = 0;
+  if (client.more(client.out, now)) return;
+  client.out += '\n';
+  client.more = nullptr;
+}
+
+bool EngineSocket::serve_client(Client& client, const std::function<Answer(const std::string&)>& answer, Instant now) {
+  if (!client.asked) {
     std::array<char, 1024> buffer;
     for (;;) {
       const ssize_t n = ::recv(client.socket.get(), buffer.data(), buffer.size(), 0);
@@ -84,18 +99,20 @@ bool EngineSocket::serve_client(Client& client, const std::function<std::string(
       const std::size_t end = client.in.find('\n');
       if (end == std::string::npos && client.in.size() <= kMaxRequest) continue;
       if (end == std::string::npos) return false;
-      client.out = answer(client.in.substr(0, end)) + "\n";
-      client.answered = true;
+      client.more = answer(client.in.substr(0, end));
+      client.asked = true;
       break;
     }
   }
+  if (client.sent == client.out.size() && client.more) take_piece(client, now);
   while (client.sent < client.out.size()) {
     const ssize_t n = ::send(client.socket.get(), client.out.data() + client.sent, client.out.size() - client.sent,
                              MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0) return (errno == EAGAIN || errno == EINTR) && watch(client.socket.get(), EPOLLOUT, EPOLL_CTL_MOD);
     client.sent += static_cast<std::size_t>(n);
+    client.until = now + kPatience;
   }
-  return false;
+  return client.more && watch(client.socket.get(), EPOLLOUT, EPOLL_CTL_MOD);
 }
 
 void EngineSocket::on_tick(Instant now) {

@@ -12,6 +12,12 @@
 
 namespace weir::runtime {
 
+// An answer in pieces: each call appends one to `out`, and says whether there are more. They are a turn apart, so that
+// an answer of any length holds up nothing; and what it speaks of may be gone by the next, which it has to live with.
+using Answer = std::function<bool(std::string& out, Instant now)>;
+// In one piece.
+Answer whole_answer(std::string text);
+
 class EngineSocket {
  public:
   EngineSocket() = default;
@@ -24,8 +30,8 @@ class EngineSocket {
   // An epoll descriptor, readable when serve() has something to do; -1 while closed.
   int descriptor() const { return poll_.get(); }
 
-  // Answers whoever has asked. `answer` gets a line without its end and returns the document.
-  void serve(const std::function<std::string(const std::string&)>& answer, Instant now);
+  // Answers whoever has asked, each by a piece. `answer` gets a line without its end.
+  void serve(const std::function<Answer(const std::string&)>& answer, Instant now);
   // Lets clients go that neither ask nor read.
   void on_tick(Instant now);
 
@@ -38,12 +44,14 @@ class EngineSocket {
     std::string in;
     std::string out;
     std::size_t sent = 0;
-    bool answered = false;
+    Answer more;  // once asked; empty again behind the last piece
+    bool asked = false;
     Instant until;
   };
   void accept_clients(Instant now);
   // False when the client is done with.
-  bool serve_client(Client& client, const std::function<std::string(const std::string&)>& answer);
+  bool serve_client(Client& client, const std::function<Answer(const std::string&)>& answer, Instant now);
+  static void take_piece(Client& client, Instant now);
   bool watch(int fd, std::uint32_t events, int operation);
 
   static constexpr std::size_t kMaxClients = 16;

@@ -4,6 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
+#include <utility>
+
 #include <nlohmann/json.hpp>
 
 namespace weir::runtime {
@@ -92,12 +95,12 @@ Request parse_request(const std::string& line) {
   const json request = json::parse(line, nullptr, false);
   if (!request.is_object() || !request.contains("cmd") || !request["cmd"].is_string()) return {};
   const std::string cmd = request["cmd"].get<std::string>();
-  if (cmd == "ping") return {Command::ping, {}};
-  if (cmd == "sync") return {Command::sync, {}};
-  if (cmd == "sockets") return {Command::sockets, {}};
-  if (cmd == "cc") return {Command::cc, {}};
+  if (cmd == "ping") return {Command::ping};
+  if (cmd == "sync") return {Command::sync};
+  if (cmd == "sockets") return {Command::sockets, {}, request.value("time_wait", json(false)) == json(true)};
+  if (cmd == "cc") return {Command::cc};
   if (cmd == "cc_set" && request.contains("name") && request["name"].is_string()) {
-    return {Command::cc_set, request["name"].get<std::string>()};
+    return {Command::cc_set, request["name"].get<std::string>(), false};
   }
   return {};
 }
@@ -112,12 +115,39 @@ std::string report_ok() { return json{{"ok", true}}.dump(); }
 
 std::string report_ping() { return json{{"ok", true}, {"pid", ::getpid()}}.dump(); }
 
-std::string report_sockets(const SocketsView& view, Instant now) {
+// The connections of a stack, some at a time, as the members of a JSON array.
+class ConnectionPieces {
+ public:
+  ConnectionPieces(const stack::Stack& stack, bool time_wait) : stack_(stack), time_wait_(time_wait) {}
+
+  // False behind the last.
+  bool next(std::string& out, Instant now) {
+    // Each takes some ten microseconds.
+    constexpr std::size_t kPiece = 64;
+    auto add = [&](const stack::ConnectionSummary& c) {
+      if (!first_) out += ',';
+      first_ = false;
+      out += describe(c).dump();
+    };
+    if (stack_.visit_connections(walk_, kPiece, now, add)) return true;
+    if (!time_wait_ || walk_.over == stack::Stack::Walked::time_wait) return false;
+    walk_ = {stack::Stack::Walked::time_wait, 0};
+    return true;
+  }
+
+ private:
+  const stack::Stack& stack_;
+  bool time_wait_;
+  stack::Stack::Walk walk_;
+  bool first_ = true;
+};
+
+Answer report_sockets(const SocketsView& view, bool time_wait) {
   json out{{"ok", true},
            {"pid", ::getpid()},
            {"interface", view.interface},
            {"listeners", json::array()},
-           {"connections", json::array()}};
+           {"time_wait", view.stack.time_waits()}};
   const stack::FastOpenCounts counts = view.stack.fast_open_counts();
   out["fast_open"] = {{"active", counts.active},
                       {"active_failed", counts.active_failed},
@@ -129,18 +159,26 @@ std::string report_sockets(const SocketsView& view, Instant now) {
   for (const auto& [id, listener] : view.listeners.all()) {
     out["listeners"].push_back(describe(listener, in_stack, view));
   }
-  for (const stack::ConnectionSummary& c : view.stack.list_connections(now)) out["connections"].push_back(describe(c));
-  return out.dump();
+  std::string head = out.dump();
+  head.back() = ',';
+  head += R"("connections":[)";
+  return
+      [head = std::move(head), pieces = ConnectionPieces(view.stack, time_wait)](std::string& to, Instant now) mutable {
+        to += std::exchange(head, {});
+        if (pieces.next(to, now)) return true;
+        to += "]}";
+        return false;
+      };
 }
 
 std::string report_cc(const std::string& interface, const stack::Stack& stack, Instant now) {
   json running = json::object();
   for (const std::string& name : stack.congestion_controllers()) running[name] = 0;
-  for (const stack::ConnectionSummary& c : stack.list_connections(now)) {
-    if (c.info.congestion.empty()) continue;
-    json& count = running[std::string(c.info.congestion)];
-    count = count.is_null() ? 1 : count.get<int>() + 1;
-  }
+  std::map<std::string_view, std::uint64_t> have;
+  stack.for_each_connection(now, [&](const stack::ConnectionSummary& c) {
+    if (!c.info.congestion.empty()) ++have[c.info.congestion];
+  });
+  for (const auto& [name, count] : have) running[std::string(name)] = count;
   return json{{"ok", true},
               {"pid", ::getpid()},
               {"interface", interface},
@@ -165,11 +203,10 @@ std::string change_cc(const std::string& name, stack::Stack& stack, Instant now)
   }
   std::uint32_t changed = 0;
   std::uint32_t refused = 0;
-  for (const stack::ConnectionSummary& c : stack.list_connections(now)) {
-    if (c.info.state == tcp::State::time_wait) continue;
+  stack.for_each_connection(now, [&](const stack::ConnectionSummary& c) {
     bool done = stack.set_congestion_control(c.id, name, now) == tcp::CongestionChange::done;
     ++(done ? changed : refused);
-  }
+  });
   return json{{"ok", true}, {"name", name}, {"changed", changed}, {"refused", refused}}.dump();
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "weir/runtime/engine_socket.h"
 #include "weir/runtime/listeners.h"
 #include "weir/stack/stack.h"
 
@@ -14,7 +15,8 @@ namespace weir::runtime {
 enum class Command : std::uint8_t { unknown, ping, sync, sockets, cc, cc_set };
 struct Request {
   Command command = Command::unknown;
-  std::string name;  // cc_set
+  std::string name{};      // cc_set
+  bool time_wait = false;  // sockets: those too
 };
 Request parse_request(const std::string& line);
 
@@ -28,7 +30,9 @@ struct SocketsView {
   const std::string& firewall_line;             // empty, or why all listeners are the kernel's
   const std::set<std::uint16_t>& shared_ports;  // left to the kernel, see kSharedPort
 };
-std::string report_sockets(const SocketsView& view, Instant now);
+// `time_wait`: with those in TIME-WAIT, which are else only counted. The view is looked at now, its stack piece by
+// piece.
+Answer report_sockets(const SocketsView& view, bool time_wait);
 std::string report_cc(const std::string& interface, const stack::Stack& stack, Instant now);
 // Of new connections and of those that run.
 std::string change_cc(const std::string& name, stack::Stack& stack, Instant now);

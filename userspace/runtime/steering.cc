@@ -57,9 +57,9 @@ Steering::Scan Steering::scan(const std::set<std::uint16_t>& ports, stack::Stack
     if (ports_[i] == 0) set_flows(entries()[i], 0);
   }
   if (!taken_away.empty()) {
-    for (const stack::ConnectionSummary& c : stack.list_connections(now)) {
+    stack.for_each_connection(now, [&](const stack::ConnectionSummary& c) {
       if (taken_away.contains(c.local.port)) stack.abort(c.id, now);
-    }
+    });
   }
   return result;
 }

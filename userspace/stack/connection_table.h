@@ -105,6 +105,12 @@ class ConnectionTable {
       if (slot.owner != Owner::none) f(slot);
     }
   }
+  // The slot of that index, null where it is free; indices go up to end_index().
+  const Slot* allocated(std::uint32_t index) const {
+    const Slot& slot = at(index);
+    return slot.owner != Owner::none ? &slot : nullptr;
+  }
+  std::uint32_t end_index() const { return used_; }
 
  private:
   static constexpr std::uint32_t kChunk = 64;

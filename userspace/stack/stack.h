@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -270,6 +271,20 @@ class Stack {
   std::uint32_t flows(std::uint16_t local_port) const;
   // All of them, TIME-WAIT included.
   std::size_t connections() const;
+  std::size_t time_waits() const;
+  // Those in TIME-WAIT, and the others. A walk over either may pause for as long as it likes, so that it holds up
+  // nothing: a connection that is made or ends meanwhile is met or not, the others once.
+  enum class Walked : std::uint8_t { running, time_wait };
+  struct Walk {
+    Walked over = Walked::running;
+    std::uint32_t next = 0;
+  };
+  // The next `most`, or fewer; false when there are no more.
+  bool visit_connections(Walk& walk, std::size_t most, Instant now,
+                         const std::function<void(const ConnectionSummary&)>& visit) const;
+  // All that run, at once. A visitor may abort and change them.
+  void for_each_connection(Instant now, const std::function<void(const ConnectionSummary&)>& visit) const;
+  // All of them, TIME-WAIT included.
   std::vector<ConnectionSummary> list_connections(Instant now) const;
   std::vector<ListenerSummary> list_listeners() const;
   FastOpenCounts fast_open_counts() const;

@@ -257,20 +257,47 @@ std::uint32_t Stack::flows(std::uint16_t local_port) const { return impl_->flows
 
 std::size_t Stack::connections() const { return impl_->connections.size() + impl_->time_waits.size(); }
 
+std::size_t Stack::time_waits() const { return impl_->time_waits.size(); }
+
+bool Stack::visit_connections(Walk& walk, std::size_t most, Instant now,
+                              const std::function<void(const ConnectionSummary&)>& visit) const {
+  // After a flood nearly all places may be free: to pass over them takes its time too.
+  constexpr std::uint32_t kMostPassed = 4'096;
+  const bool waiting = walk.over == Walked::time_wait;
+  const std::uint32_t end = waiting ? impl_->time_waits.end_index() : impl_->connections.end_index();
+  std::size_t met = 0;
+  for (std::uint32_t passed = 0; walk.next < end && met < most && passed < kMostPassed; ++walk.next, ++passed) {
+    if (!waiting) {
+      const Slot* slot = impl_->connections.allocated(walk.next);
+      if (slot == nullptr) continue;
+      visit({slot->id(), slot->key.local_endpoint(), slot->key.remote_endpoint(), slot->tcp->info(now)});
+    } else {
+      const TimeWaitTable::Entry* entry = impl_->time_waits.allocated(walk.next);
+      if (entry == nullptr) continue;
+      tcp::Info info;
+      info.state = tcp::State::time_wait;
+      info.timestamps = entry->tcp.timestamps;
+      info.receive_window = std::uint32_t{entry->tcp.window} << entry->tcp.scale;
+      info.receive_scale = entry->tcp.scale;
+      visit({{}, entry->key.local_endpoint(), entry->key.remote_endpoint(), info});
+    }
+    ++met;
+  }
+  return walk.next < end;
+}
+
+void Stack::for_each_connection(Instant now, const std::function<void(const ConnectionSummary&)>& visit) const {
+  Walk walk;
+  while (visit_connections(walk, SIZE_MAX, now, visit)) {}
+}
+
 std::vector<ConnectionSummary> Stack::list_connections(Instant now) const {
   std::vector<ConnectionSummary> list;
   list.reserve(connections());
-  impl_->connections.for_each([&](const Slot& slot) {
-    list.push_back({slot.id(), slot.key.local_endpoint(), slot.key.remote_endpoint(), slot.tcp->info(now)});
-  });
-  impl_->time_waits.for_each([&](const TimeWaitTable::Entry& entry) {
-    tcp::Info info;
-    info.state = tcp::State::time_wait;
-    info.timestamps = entry.tcp.timestamps;
-    info.receive_window = std::uint32_t{entry.tcp.window} << entry.tcp.scale;
-    info.receive_scale = entry.tcp.scale;
-    list.push_back({{}, entry.key.local_endpoint(), entry.key.remote_endpoint(), info});
-  });
+  auto add = [&](const ConnectionSummary& c) { list.push_back(c); };
+  for_each_connection(now, add);
+  Walk walk{Walked::time_wait, 0};
+  while (visit_connections(walk, SIZE_MAX, now, add)) {}
   return list;
 }
 

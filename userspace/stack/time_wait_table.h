@@ -59,6 +59,7 @@ class TimeWaitTable {
   void erase(Entry& entry) {
     std::uint32_t index = unlink(entry);
     table_.erase(entry.hash, index);
+    entry.until = Instant::never();
     entry.newer = free_;
     free_ = index;
     // A flood of short connections has passed.
@@ -81,11 +82,12 @@ class TimeWaitTable {
     while (next_deadline() <= now) erase(entries_[oldest_]);
   }
 
-  template <class F>
-  void for_each(F&& f) const {
-    if (size() == 0) return;
-    for (std::uint32_t i = oldest_; i != kNone; i = entries_[i].newer) f(entries_[i]);
+  // The entry of that index, null where it is free; indices go up to end_index().
+  const Entry* allocated(std::uint32_t index) const {
+    const Entry& entry = entries_[index];
+    return entry.until != Instant::never() ? &entry : nullptr;
   }
+  std::uint32_t end_index() const { return static_cast<std::uint32_t>(entries_.size()); }
 
  private:
   static constexpr std::uint32_t kNone = IndexTable::kNone;

@@ -255,7 +255,7 @@ class Peers(unittest.TestCase):
         self.assertEqual(failures, [])
         print(f"churn: {sum(made)} connections in {CHURN_SECONDS:g} s", flush=True)
         lab.wait_until(lambda: story.steered(server)["flows"] == 0, "the flows to end")
-        self.assertTrue(all(c["state"] == "TIME-WAIT" for c in sockets(server)), sockets(server)[:3])
+        self.assertEqual(sockets(server), [])
         web.stop()
         self.assertEqual(web.process.returncode, 0)
 
