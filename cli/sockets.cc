@@ -37,6 +37,7 @@ bool yes(const Json& of, const char* key) {
 
 // In the words of `ss -i`: times in milliseconds; sizes here in bytes.
 std::string info_text(const Json& c) {
+  if (text(c, "state") == "TIME-WAIT") return {};  // of which no more is kept than its addresses
   const auto ms = [&](const char* key) { return static_cast<double>(number(c, key)) / 1e3; };
   std::string out;
   if (yes(c, "timestamps")) out += "ts ";

@@ -103,7 +103,9 @@ class World {
       auto view = wire::TcpView::parse(syn);
       Segment seg = Segment::from(*view);
       seg.flags = seg.flags.without(wire::kAck | wire::kRst | wire::kFin) | wire::kSyn;
-      if (!fast_open_) seg.text = {};
+      // A SYN's text begins behind its own number, whatever flags the script had for it.
+      std::vector<std::byte> text = stream(seg.seq + 1, fast_open_ ? seg.text.size() : 0);
+      seg.text = text;
       open_by(seg);
       return;
     }

@@ -229,6 +229,7 @@ TEST(TcpBbr, AProbeThatASpuriousLossEndedBeginsAgain) {
   loss.selective = true;
   bbr.on_segment_lost(loss);
   ASSERT_EQ(bbr.state(), State::probe_bw_down);
+  bbr.on_loss(test::moment_at(path.now(), path.in_flight()));
   bbr.undo();
   EXPECT_EQ(bbr.state(), State::probe_bw_refill);
   EXPECT_EQ(bbr.inflight_longterm(), std::numeric_limits<std::uint64_t>::max());

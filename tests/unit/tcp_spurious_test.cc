@@ -99,6 +99,26 @@ TEST_P(TcpSpurious, EifelTakesASpuriousFastRetransmitBack) {
   EXPECT_GE(p.info().cwnd, 10'000u);
 }
 
+// The loss that fast recovery mends was one; a time-out meanwhile, needless or not, does not give back what it took.
+TEST_P(TcpSpurious, ATimeOutWithinFastRecoveryTakesNothingBackOfIt) {
+  Scene s = setting(GetParam());
+  s.config.timestamps = true;
+  s.birth.mss = 1'012;
+  Flight p(s);
+  p.fill(10);
+  p.wait(kRtt);
+  p.ack_segments(0, {{1, 4}});
+  EXPECT_EQ(p.leave(), Numbers{0});
+  std::uint32_t again = p.last_tsval();
+  std::uint32_t reduced = p.info().ssthresh;
+  ASSERT_LT(reduced, 10'000u);
+  while (p.info().timeouts == 0) p.wait_for_output();
+  p.take();
+  // The first retransmission arrives after all.
+  p.in(". 1:1(0) ack " + p.number(4) + " win 65535 <ts _ " + std::to_string(again) + ">");
+  EXPECT_EQ(p.info().ssthresh, reduced);
+}
+
 // RFC 3708 3, with RFC 2883
 TEST_P(TcpSpurious, DsacksOfAllThatWasSentAgainTakeAnEpisodeBack) {
   Flight p(setting(GetParam()));

@@ -181,7 +181,7 @@ std::optional<std::uint8_t> flag_letters(std::string_view text) {
 std::string letters(std::uint8_t flags) {
   std::string out;
   for (std::size_t i = 0; i < kFlagLetters.size(); ++i)
-    if ((flags >> i & 1u) != 0) out += kFlagLetters[i];
+    if ((flags & (1u << i)) != 0) out += kFlagLetters[i];
   return out.empty() ? "-" : out;
 }
 

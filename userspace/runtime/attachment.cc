@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "weir/control/engine_protocol.h"
 #include "weir/control/heartbeat.h"
@@ -273,24 +274,33 @@ void Attachment::on_link(const Link& link, Instant now) {
 }
 
 void Attachment::read_addresses_again(Instant now) {
-  left_.insert(left_.end(), addresses_.begin(), addresses_.end());
-  addresses_ = read_addresses(requests_, link_.ifindex);
-  write_addresses(now);
+  std::vector<IpAddress> before = std::exchange(addresses_, read_addresses(requests_, link_.ifindex));
+  for (const IpAddress& a : addresses_) {
+    left_.erase(a);
+    std::erase(before, a);
+  }
+  if (!before.empty()) {
+    std::set<IpAddress> used;
+    stack_->for_each_connection(now, [&](const stack::ConnectionSummary& c) { used.insert(c.local.address); });
+    for (const IpAddress& a : before) {
+      if (used.contains(a)) left_[a] = now + kLeftFor;
+    }
+  }
+  write_addresses();
+}
+
+void Attachment::forget_left_addresses(Instant now) {
+  if (std::erase_if(left_, [&](const auto& left) { return now >= left.second; }) != 0) write_addresses();
 }
 
 // A connection outlives its address, as a kernel's does. Were the address forgotten here, the kernel would have a
-// moment, when it comes back, in which it knows the address and we do not, and would reset the connection.
-void Attachment::write_addresses(Instant now) {
-  std::set<IpAddress> used;
-  if (!left_.empty()) {
-    stack_->for_each_connection(now, [&](const stack::ConnectionSummary& c) { used.insert(c.local.address); });
-    for (const IpAddress& a : addresses_) used.erase(a);
-  }
-  std::sort(left_.begin(), left_.end());
-  left_.erase(std::unique(left_.begin(), left_.end()), left_.end());
-  std::erase_if(left_, [&](const IpAddress& a) { return !used.contains(a); });
+// moment, when it comes back, in which it knows the address and we do not, and would reset the connection. For a while
+// only: the address may have gone to stay, and this host may forward to where it is now.
+void Attachment::write_addresses() {
+  std::vector<IpAddress> left;
+  for (const auto& [address, until] : left_) left.push_back(address);
   stack_->set_local_addresses(addresses_);
-  (void)instance_.maps().set_local_addresses(addresses_, left_);
+  (void)instance_.maps().set_local_addresses(addresses_, left);
 }
 
 bool Attachment::bypasses_firewall() const { return (xdp::load(config().flags) & WEIR_CONFIG_BYPASS_FIREWALL) != 0; }
@@ -357,7 +367,7 @@ void Attachment::mark_ports(const std::set<std::uint16_t>& ports, Instant now) {
 void Attachment::once_a_second(News& news, Instant now) {
   next_second_ = now + kSecond;
   heartbeat_.write_lag();
-  if (!left_.empty()) write_addresses(now);
+  forget_left_addresses(now);
   const auto counters = instance_.maps().engine_counters();
   for (std::size_t q = 0; q < queues_.size(); ++q) queues_[q]->fold_statistics(counters[q]);
   steering_->clear_kernel(diag_);

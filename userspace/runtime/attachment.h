@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -105,7 +106,8 @@ class Attachment {
   void start(Instant now);
   std::uint16_t stack_mtu() const;
   void read_addresses_again(Instant now);
-  void write_addresses(Instant now);
+  void forget_left_addresses(Instant now);
+  void write_addresses();
   void on_link(const Link& link, Instant now);
   bool bypasses_firewall() const;
   bool judge_firewall();
@@ -118,6 +120,7 @@ class Attachment {
   static constexpr Duration kSecond = Duration::seconds(1);
   static constexpr Duration kKernelLook = Duration::milliseconds(1);
   static constexpr Duration kStallPause = Duration::microseconds(200);
+  static constexpr Duration kLeftFor = Duration::seconds(60);
   static constexpr Duration kFlushPause = Duration::milliseconds(100);
   static constexpr Duration kFirewallLook = Duration::seconds(10);
 
@@ -129,7 +132,7 @@ class Attachment {
   Link link_;
   std::uint64_t pins_inode_ = 0;  // of the pinned config map; another one means another attachment
   std::vector<IpAddress> addresses_;
-  std::vector<IpAddress> left_;  // no longer the interface's, but connections have them still; they may come back
+  std::map<IpAddress, Instant> left_;  // no longer the interface's, but connections have them still; until when
   Heartbeat heartbeat_;
   Queues queues_;
   std::unique_ptr<stack::Stack> stack_;

@@ -430,7 +430,8 @@ void Connection::on_tracked_timeout(bool again, Instant now) {
   Recovery& r = *recovery_;
   // RFC 2018 8: the peer has dropped what it had acknowledged, since it would have moved its ACK over it.
   if (!r.out.empty() && r.out[r.out.first()].where == Transmission::Where::peer) r.out.forget_sacked();
-  bool first = r.phase != Phase::timeout;
+  // What fast recovery has reduced by is not this time-out's to take back; its own signs are still looked for.
+  bool first = r.phase == Phase::open && !again;
   r.rack.detect_on_timeout(r.out, rack_view(now),
                            [&](const Transmission& t, std::uint32_t bytes) { count_lost(t, bytes, now); });
   r.phase = Phase::timeout;
@@ -439,8 +440,8 @@ void Connection::on_tracked_timeout(bool again, Instant now) {
   r.probe.cancel();
   r.head_due = true;
   r.frto_budget = 0;
-  r.frto = first && !again ? Frto::head_sent : Frto::off;
-  if (first && !again) r.undo.start(snd_.una);
+  r.frto = first ? Frto::head_sent : Frto::off;
+  if (first) r.undo.start(snd_.una);
 }
 
 void Connection::arm_probe(Instant now) {

@@ -184,7 +184,7 @@ void Bbr::on_segment_lost(const SegmentLoss& loss) {
 
 // 5.6.4.4: fast recovery answers by the model.
 void Bbr::on_loss(const Moment&) {
-  save_state_upon_loss();
+  save_cwnd();  // the rest has been, of the first segment that was lost, before that was heeded
   in_loss_recovery_ = true;
 }
 
@@ -196,7 +196,7 @@ void Bbr::on_recovered(const Moment&) {
 }
 
 void Bbr::on_timeout(const Moment& at, bool again) {
-  if (!again) save_state_upon_loss();
+  if (!again) save_cwnd();
   in_loss_recovery_ = true;
   cwnd_ = at.pipe + at.mss;
 }
