@@ -13,7 +13,9 @@ namespace weir::cli {
 namespace {
 
 Outcome<Json> ask(const control::Instance& instance, bool time_wait) {
-  auto document = ask_engine(instance, {{"cmd", "sockets"}, {"time_wait", time_wait}});
+  Json request{{"cmd", "sockets"}};
+  if (time_wait) request["time_wait"] = true;
+  auto document = ask_engine(instance, request);
   if (!document) return document;
   for (const char* list : {"listeners", "connections"})
     if (!document->contains(list) || !(*document)[list].is_array()) (*document)[list] = Json::array();

@@ -357,7 +357,7 @@ class Commands(unittest.TestCase):
                                 {"local": "0.0.0.0:81", "mode": "kernel", "why": "the port is not steered", "adopted": False,
                                  "queued": 0, "pending": 0, "backlog": 128}],
                   "connections": [{"local": "10.77.0.1:8080", "remote": "10.77.0.2:40000", "state": "ESTAB", **numbers,
-                                   "timestamps": True, "sack": True, "ecn": True, "window_scaling": True}]}
+                                   "timestamps": True, "sack": True, "ecn": True, "window_scaling": True}], "time_wait": 2}
         asked = self.engine(answer)
         lines = self.text("sockets").splitlines()
         self.assertEqual(asked, [{"cmd": "sockets"}])
@@ -365,7 +365,9 @@ class Commands(unittest.TestCase):
         self.assertRegex(lines[1], r"^LISTEN +1 +4096 +\[::\]:8080 +\*:\*$")
         self.assertRegex(lines[2], r"^LISTEN +0 +128 +0\.0\.0\.0:81 +\*:\* +by the kernel: the port is not steered$")
         self.assertRegex(lines[3], r"^ESTAB +3 +7 +10\.77\.0\.1:8080 +10\.77\.0\.2:40000$")
-        self.assertEqual(len(lines), 4)
+        self.assertEqual(lines[4:], ["and 2 in TIME-WAIT (--all)"])
+        self.assertEqual(len(self.text("sockets", "--all").splitlines()), 4)
+        self.assertEqual(asked[-1], {"cmd": "sockets", "time_wait": True})
         info = self.text("sockets", "-i").splitlines()[4]
         for part in ("rto:200", "rtt:1.500/0.250", "cwnd:14480", "wscale:7,6", "retrans:2", "rcv_ooopack:4", "lost:5", "delivered:9000", "sack ecn"):
             self.assertIn(part, info)
