@@ -35,7 +35,7 @@ class FastOpenCache {
 
   std::size_t size() const { return table_.size(); }
 
-  // Nothing: Fast Open is to be left alone for now, or nothing may be remembered.
+  // No advice: Fast Open is paused for that peer, or off.
   std::optional<Advice> advise(const FlowKey& key, Instant now) {
     if (limit_ == 0) return std::nullopt;
     Entry* entry = find(key);
