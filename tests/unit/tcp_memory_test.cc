@@ -28,6 +28,12 @@ class TcpMemory : public testing::TestWithParam<Family> {
     p.in("S. 0:0(0) ack 1 win 65535 <mss 1460,wscale 7>");
     p.take();
   }
+  // Whatever becomes of it: some of it may have come before.
+  static void segment(Peer& p, std::uint32_t offset, std::uint32_t size) {
+    std::uint32_t seq = 1 + offset;
+    p.deliver(". " + std::to_string(seq) + ":" + std::to_string(seq + size) + "(" + std::to_string(size) + ") ack 1");
+    p.take();
+  }
   // The peer fills the window every round trip of 50 ms; what has come is read, or not.
   static std::uint32_t rounds(Peer& p, int n, bool reads, std::uint32_t seq = 1) {
     for (int i = 0; i < n; ++i) {
@@ -98,6 +104,44 @@ TEST_P(TcpMemory, SmallSegmentsCannotPinLargeBuffers) {
     p.take();
   }
   EXPECT_LE(p->buffer_memory(), 4'096u) << "two thousand segments of a byte";
+}
+
+TEST_P(TcpMemory, AByteAtTheEdgeOfTheWindowPinsNoBuffer) {
+  Peer p(scene());
+  open(p);
+  segment(p, 60'000, 1);
+  segment(p, 50'000, 1);
+  EXPECT_LE(p->buffer_memory(), sizeof(Assembler::Slots) + 2);
+}
+
+// What came far ahead is delivered in its place, whether the ring grew over it or the reading brought it near.
+TEST_P(TcpMemory, TextThatCameFarAheadIsDeliveredInItsPlace) {
+  constexpr std::uint32_t kEnd = 40'000;
+  for (bool reads : {false, true}) {
+    SCOPED_TRACE(reads);
+    Peer p(scene());
+    open(p);
+    for (std::uint32_t at : {30'000u, 20'000u, 30'500u, 39'000u}) segment(p, at, 1'000);
+    EXPECT_LE(p->buffer_memory(), sizeof(Assembler::Slots) + 4'000);
+    std::size_t got = 0;
+    for (std::uint32_t at = 0; at < kEnd; at += 500) {
+      segment(p, at, 500);
+      if (reads) got += p.read();
+    }
+    got += p.read();
+    EXPECT_EQ(got, kEnd);
+  }
+}
+
+// More of them than are worth keeping apart get the ring, and none is lost.
+TEST_P(TcpMemory, ManyBytesFarAheadAreKeptAndTheWindowBoundsThem) {
+  Peer p(scene());
+  open(p);
+  std::uint32_t end = 20'000;
+  for (std::size_t i = 0; i < 2 * Strays::kMost; ++i, end += 2) segment(p, end, 1);
+  EXPECT_LE(p->buffer_memory(), sizeof(Assembler::Slots) + kBegin);
+  for (std::uint32_t at = 0; at < end; at += 1'000) segment(p, at, 1'000);
+  EXPECT_GE(p.read(), std::size_t{end});
 }
 
 TEST_P(TcpMemory, UnderPressureTheWindowClosesUntilTheReaderHasRead) {

@@ -77,12 +77,24 @@ std::size_t Assembler::newest(std::span<Interval> to) const {
   return n;
 }
 
-SeqNum Assembler::take_in_order(SeqNum nxt) {
-  std::size_t n = 0;
-  while (n < count_ && slots_->intervals[n].begin.at_or_before(nxt)) {
-    nxt = later_of(nxt, slots_->intervals[n].end);
-    ++n;
+std::size_t Assembler::bytes() const {
+  std::size_t sum = 0;
+  for (const Interval& i : intervals()) sum += static_cast<std::size_t>(i.end - i.begin);
+  return sum;
+}
+
+SeqNum Assembler::joined(SeqNum nxt) const {
+  for (const Interval& i : intervals()) {
+    if (i.begin.after(nxt)) break;
+    nxt = later_of(nxt, i.end);
   }
+  return nxt;
+}
+
+SeqNum Assembler::take_in_order(SeqNum nxt) {
+  nxt = joined(nxt);
+  std::size_t n = 0;
+  while (n < count_ && slots_->intervals[n].begin.at_or_before(nxt)) ++n;
   if (n > 0) erase(0, n);
   return nxt;
 }

@@ -8,12 +8,13 @@
 #include <span>
 
 #include "weir/tcp/seq_num.h"
+#include "weir/tcp/strays.h"
 
 namespace weir::tcp {
 
-// Which text has come out of order: sorted intervals that neither touch nor overlap. It holds no text; that lies in
-// the receive ring already. All numbers are within a window of each other. No memory until the first segment comes out
-// of order; then one block.
+// Which text has come out of order: sorted intervals that neither touch nor overlap. The text lies in the receive ring
+// already, all but the strays. All numbers are within a window of each other. No memory until the first segment comes
+// out of order; then one block.
 class Assembler {
  public:
   struct Interval {
@@ -28,10 +29,14 @@ class Assembler {
     std::array<Interval, kMost> intervals;
     std::array<SeqNum, 4> recent;  // where the latest arrivals begin, the newest first
     std::size_t recent_count = 0;
+    Strays strays;  // within the intervals
   };
 
   bool empty() const { return count_ == 0; }
   std::span<const Interval> intervals() const { return {slots_ ? slots_->intervals.data() : nullptr, count_}; }
+  std::size_t bytes() const;
+  // Null until something has come out of order.
+  Strays* strays() { return slots_ ? &slots_->strays : nullptr; }
 
   enum class Outcome : std::uint8_t { added, duplicate, full, no_memory };
   // [begin, end), not empty. `duplicate`: all of it was there. `full`, `no_memory`: nothing has changed.
@@ -40,8 +45,9 @@ class Assembler {
   std::size_t newest(std::span<Interval> to) const;
   // The interval around `seq`, or nothing.
   const Interval* around(SeqNum seq) const;
-  // The text up to `nxt` is in order. Drops what lies at or before it, and returns the end of the interval that now
-  // joins it, or `nxt`.
+  // Where the text in order would end if it reached `nxt`: at the end of the interval that then joins it, or there.
+  SeqNum joined(SeqNum nxt) const;
+  // The text up to `nxt` is in order: drops the intervals that it reaches, and returns joined().
   SeqNum take_in_order(SeqNum nxt);
   // Forgets all, and gives the memory back.
   void release() {
@@ -49,6 +55,7 @@ class Assembler {
     count_ = 0;
   }
   bool holds_memory() const { return slots_ != nullptr; }
+  std::size_t memory() const { return slots_ ? sizeof(Slots) + slots_->strays.memory() : 0; }
 
  private:
   void note_arrival(SeqNum begin);

@@ -382,7 +382,7 @@ std::optional<TimeWait> Connection::time_wait() const {
 
 std::size_t Connection::buffer_memory() const {
   return snd_.text.capacity() + rcv_.text.capacity() + (recovery_ ? sizeof(Recovery) + recovery_->out.memory() : 0) +
-         (rate_probe_ ? sizeof(RateProbe) : 0) + (rcv_.gaps.holds_memory() ? sizeof(Assembler::Slots) : 0);
+         (rate_probe_ ? sizeof(RateProbe) : 0) + rcv_.gaps.memory();
 }
 
 Info Connection::info(Instant now) const {

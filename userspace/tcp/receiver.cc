@@ -2,11 +2,15 @@
 #include "weir/tcp/receiver.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 namespace weir::tcp {
 
 namespace {
 constexpr std::uint32_t kLeastRoom = 16;  // of the buffer: the room from which a window is worth opening
+constexpr std::size_t kLeastRing = 4096;  // worth having for a byte
+constexpr std::size_t kEmptiness = 4;     // of a ring: its size to what is in it
 }  // namespace
 
 SeqNum Receiver::next_edge(std::uint32_t mss) const {
@@ -81,32 +85,60 @@ Receiver::Received Receiver::on_text(SeqNum seq, ConstBytes segment_text, bool s
   return result;
 }
 
-Receiver::Outcome Receiver::keep(SeqNum seq, ConstBytes segment_text) {
-  auto offset = static_cast<std::uint32_t>(seq - nxt);
-  auto n = static_cast<std::uint32_t>(segment_text.size());
-  if (!discarding && !text.reserve(text.size() + offset + n)) return Outcome::no_memory;
+// Whether a ring that reached to `end` would stay mostly empty with `bytes` more in it.
+bool Receiver::is_stray(SeqNum end, std::uint32_t bytes) {
+  std::size_t needed = text.size() + static_cast<std::size_t>(end - nxt);
+  if (needed <= text.capacity() || needed <= kLeastRing) return false;
+  if (const Strays* strays = gaps.strays(); strays != nullptr && strays->full()) return false;
+  return needed > kEmptiness * (text.size() + gaps.bytes() + bytes);
+}
 
-  if (offset != 0) {
-    switch (gaps.add(seq, seq + n)) {
-      case Assembler::Outcome::added:
-        break;
-      case Assembler::Outcome::duplicate:
-        note_duplicate(seq, seq + n);
-        return Outcome::duplicate;
-      case Assembler::Outcome::full:
-        return Outcome::too_many;
-      case Assembler::Outcome::no_memory:
-        return Outcome::no_memory;
-    }
-    if (!discarding) text.place(text.size() + offset, segment_text);
-    return Outcome::out_of_order;
+// Makes the ring reach to `end`, and puts the strays into it that it reaches then.
+bool Receiver::reach(SeqNum end) {
+  if (!text.reserve(text.size() + static_cast<std::size_t>(end - nxt))) return false;
+  Strays* strays = gaps.strays();
+  if (strays == nullptr || strays->empty()) return true;
+  strays->take_up_to(nxt + static_cast<std::uint32_t>(text.capacity() - text.size()),
+                     [this](SeqNum begin, ConstBytes stray) {
+                       text.place(text.size() + static_cast<std::size_t>(begin - nxt), stray);
+                     });
+  return true;
+}
+
+Receiver::Outcome Receiver::keep(SeqNum seq, ConstBytes segment_text) {
+  if (seq != nxt) return keep_ahead(seq, segment_text);
+  SeqNum joined = gaps.joined(nxt + static_cast<std::uint32_t>(segment_text.size()));
+  if (!discarding) {
+    if (!reach(joined)) return Outcome::no_memory;
+    text.place(text.size(), segment_text);
+    text.extend(static_cast<std::size_t>(joined - nxt));
   }
-  if (!discarding) text.place(text.size(), segment_text);
-  SeqNum joined = nxt + n;
-  if (!gaps.empty()) joined = gaps.take_in_order(joined);
-  if (!discarding) text.extend(static_cast<std::size_t>(joined - nxt));
-  nxt = joined;
+  nxt = gaps.take_in_order(joined);
   return Outcome::in_order;
+}
+
+Receiver::Outcome Receiver::keep_ahead(SeqNum seq, ConstBytes segment_text) {
+  auto n = static_cast<std::uint32_t>(segment_text.size());
+  bool stray = !discarding && is_stray(seq + n, n);
+  std::unique_ptr<std::byte[]> copy;
+  if (stray) copy = Strays::copy(segment_text);
+  if (stray ? copy == nullptr : !discarding && !reach(seq + n)) return Outcome::no_memory;
+  switch (gaps.add(seq, seq + n)) {
+    case Assembler::Outcome::added:
+      break;
+    case Assembler::Outcome::duplicate:
+      note_duplicate(seq, seq + n);
+      return Outcome::duplicate;
+    case Assembler::Outcome::full:
+      return Outcome::too_many;
+    case Assembler::Outcome::no_memory:
+      return Outcome::no_memory;
+  }
+  if (stray)
+    gaps.strays()->add(seq, n, std::move(copy));
+  else if (!discarding)
+    text.place(text.size() + static_cast<std::size_t>(seq - nxt), segment_text);
+  return Outcome::out_of_order;
 }
 
 }  // namespace weir::tcp

@@ -30,7 +30,7 @@ struct Receiver {
   bool fin_taken = false;         // nxt lies behind it
   Assembler::Interval duplicate;  // of the segment that came last, what had come before; empty once told
   bool discarding = false;        // nobody reads: text is acknowledged and forgotten
-  ByteRing text;                  // unread, in order; behind its end, what has come out of order, at its place
+  ByteRing text;                  // unread, in order; behind its end, what has come out of order, but for strays
   Assembler gaps;
 
   // `window` is what the first segment of ours offers.
@@ -82,6 +82,9 @@ struct Receiver {
 
  private:
   Outcome keep(SeqNum seq, ConstBytes segment_text);
+  Outcome keep_ahead(SeqNum seq, ConstBytes segment_text);
+  bool is_stray(SeqNum end, std::uint32_t bytes);
+  bool reach(SeqNum end);
 };
 
 }  // namespace weir::tcp
