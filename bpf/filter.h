@@ -12,8 +12,6 @@
 #include "limit.h"
 #include "parse.h"
 
-#define NO_RULE 0xffffffffu
-
 /* The number of the lowest bit that is set: how many stand below it (clang 14 cannot compile __builtin_ctzll for BPF).
  */
 static __always_inline __u32 lowest_bit(__u64 bits) {
@@ -88,21 +86,23 @@ static __always_inline __u32 first_match(void* generation, const struct weir_gen
 
 /* A function of its own to the verifier: it is examined once, not once for every way that leads to it. `selector` is
  * the word of config, read once by the caller, so that a frame is judged by one generation and no other. */
-__attribute__((noinline)) int filter_packet(const struct packet* p, __u64 selector, __u32 frame_length) {
+__attribute__((noinline)) int filter_packet(struct packet* p, __u64 selector, __u32 frame_length) {
   if (!p) return WEIR_R_DROP_MALFORMED;
   /* No clock where no deadline is set. */
   __u32 slot = weir_selected(selector, selector >> 1 ? bpf_ktime_get_ns() : 0);
+  p->slot = slot;
   void* generation = bpf_map_lookup_elem(&filter, &slot);
   if (!generation) return NEXT_STAGE;
   union weir_row* header = row(generation, 0);
   if (!header) return NEXT_STAGE;
   __u32 number = first_match(generation, &header->generation, p);
   if (number == NO_RULE) return NEXT_STAGE;
+  p->rule = number;
   union weir_row* verdicts = row(generation, header->generation.verdicts + number / WEIR_VERDICTS_A_ROW);
   if (!verdicts) return NEXT_STAGE;
   const struct weir_rule_verdict* rule = &verdicts->verdicts.rules[number % WEIR_VERDICTS_A_ROW];
 
-  count(&rule_counters, rule->counter, frame_length);
+  if (!p->explains) count(&rule_counters, rule->counter, frame_length);
   if (rule->action == WEIR_ACTION_DROP) return WEIR_R_DROP_FILTER;
   if (rule->limit && !limit_admits(p, rule, frame_length)) return WEIR_R_DROP_LIMIT;
   return rule->action == WEIR_ACTION_PASS ? WEIR_R_PASS_FILTER : NEXT_STAGE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only
  *
- * Second stage: what no filter rule may cut off, because the host would lose its network with it. (ARP has left
- * already.) Fragments are not guarded: ND forbids them (RFC 6980), and one that only looks like infrastructure must not
+ * Second stage: what no filter rule may cut off, because the host would lose its network with it, or its operator the
+ * way in. (ARP has left already.) Fragments are not guarded: ND forbids them (RFC 6980), and one that only looks like infrastructure must not
  * slip by.
  */
 #pragma once
@@ -35,4 +35,15 @@ static __always_inline enum guarded guard(const struct packet* p) {
   if (p->flow.protocol == (p->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) return guard_icmp(p);
   if (p->flow.protocol == IPPROTO_UDP) return guard_udp(p);
   return GUARD_NONE;
+}
+
+/* An operator's SSH session, or a new connection from there to that sshd: the kernel's, unfiltered. Called only where
+ * `guarded` is not empty. A function of its own to the verifier, as filter_packet. */
+__attribute__((noinline)) int guards_session(const struct packet* p) {
+  if (!p || p->flow.protocol != IPPROTO_TCP || p->fragment != FRAGMENT_NONE) return 0;
+  struct weir_guard_key key = {.remote = p->flow.src.key, .port_be = p->flow.dport_be};
+  struct weir_guard* session = bpf_map_lookup_elem(&guarded, &key);
+  if (!session) return 0;
+  if (!p->explains) session->seen_ns = bpf_ktime_get_ns();
+  return 1;
 }

@@ -10,18 +10,19 @@
 /* So often another CPU can come in between; the frame that loses every time is over the limit. */
 #define LIMIT_ATTEMPTS 8
 
-static __always_inline int bucket_admits(__u64* bucket, __u64 cost, __u64 depth, __u64 now) {
+/* `charge` 0: would it? */
+static __always_inline int bucket_admits(__u64* bucket, __u64 cost, __u64 depth, __u64 now, int charge) {
   for (int i = 0; i < LIMIT_ATTEMPTS; i++) {
     __u64 lent = *(volatile __u64*)bucket;
     /* More than this rule can lend: the rule had another limit, or its counter another rule. Nobody waits for that. */
     if ((__s64)(lent - now) > (__s64)depth) {
-      __sync_val_compare_and_swap(bucket, lent, now + depth);
+      if (charge) __sync_val_compare_and_swap(bucket, lent, now + depth);
       return 0;
     }
     /* Signed: a bucket that is full lies in the past. */
     __u64 next = ((__s64)(lent - now) > 0 ? lent : now) + cost;
     if (next - now > depth) return 0;
-    if (__sync_val_compare_and_swap(bucket, lent, next) == lent) return 1;
+    if (!charge || __sync_val_compare_and_swap(bucket, lent, next) == lent) return 1;
   }
   return 0;
 }
@@ -31,10 +32,11 @@ static __always_inline int source_admits(const struct packet* p, __u32 counter, 
   /* A host of IPv6 has a /64 of addresses to send from. */
   if (p->is_v6) __builtin_memset(&key.source.bytes[8], 0, 8);
   __u64* bucket = bpf_map_lookup_elem(&limit_sources, &key);
-  if (bucket) return bucket_admits(bucket, cost, depth, now);
+  int charge = !p->explains;
+  if (bucket) return bucket_admits(bucket, cost, depth, now, charge);
   /* Two CPUs may both see a new source: one of the two first frames is not charged. */
   __u64 next = now + cost;
-  bpf_map_update_elem(&limit_sources, &key, &next, BPF_ANY);
+  if (charge) bpf_map_update_elem(&limit_sources, &key, &next, BPF_ANY);
   return cost <= depth;
 }
 
@@ -47,5 +49,5 @@ __attribute__((noinline)) int limit_admits(const struct packet* p, const struct 
   if (rule->limit & WEIR_LIMIT_BYTES) cost = rule->rate ? frame_length * WEIR_LIMIT_SECOND / rule->rate : 0;
   if (rule->limit & WEIR_LIMIT_PER_SOURCE) return source_admits(p, counter, cost, rule->depth, now);
   __u64* bucket = bpf_map_lookup_elem(&limits, &counter);
-  return bucket ? bucket_admits(bucket, cost, rule->depth, now) : 1;
+  return bucket ? bucket_admits(bucket, cost, rule->depth, now, !p->explains) : 1;
 }

@@ -107,6 +107,13 @@ struct {
   __type(value, __u32);
 } fragments SEC(".maps");
 
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, WEIR_MAX_GUARDS);
+  __type(key, struct weir_guard_key);
+  __type(value, struct weir_guard);
+} guarded SEC(".maps");
+
 /* By receive queue. A socket that closes leaves it by itself. */
 struct {
   __uint(type, BPF_MAP_TYPE_XSKMAP);

@@ -13,7 +13,8 @@
 
 /* A stage returns the reason that settles the frame, or this. */
 #define NEXT_STAGE ((int)WEIR_REASON_COUNT)
-#define NO_STEER 0xffffffffu
+#define NO_STEER WEIR_NONE
+#define NO_RULE WEIR_NONE
 
 /* The filter's tables index by it. */
 enum fragment_kind {
@@ -55,6 +56,10 @@ struct packet {
   __u32 fragment_id;
   __u32 fragment_protocol;
   __u32 steer; /* index of the entry that was found, or NO_STEER */
+  /* What explains the verdict. */
+  __u32 rule;     /* number of the rule that matched, or NO_RULE */
+  __u32 slot;     /* of the generation that was asked, or WEIR_NO_SLOT */
+  __u32 explains; /* somebody asks what would become of the frame: leave no trace of it */
 };
 
 #define TCP_FIN 0x01

@@ -38,6 +38,12 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
   if (guarded == GUARD_INFRA) return WEIR_R_PASS_INFRA;
   if (guarded == GUARD_FLOW_ERROR) return steer_error(ctx, cfg, p);
 
+  if ((*(volatile const __u32*)&cfg->flags & WEIR_CONFIG_GUARDED) && guards_session(p)) {
+    /* If the port is steered, the connection is the kernel's all the same, also when the guard is gone. */
+    if (is_bare_syn(p)) find_entry(p, IPPROTO_TCP, p->flow.dport_be);
+    return WEIR_R_PASS_GUARD;
+  }
+
   reason = filter_packet(p, *(volatile __u64*)&cfg->filter_selector, length);
   if (reason == NEXT_STAGE) return steer_packet(ctx, cfg, p);
   /* A rule may give the kernel a connection on a steered port, and be taken away before the connection ends. */
@@ -51,7 +57,7 @@ enum writes { WRITES_METADATA, WRITES_NOTHING };
 /* To the queue's socket; where there is none, to whom the entry gives it. Returns the reason that is final. */
 static __always_inline int hand_over(struct xdp_md* ctx, const struct weir_config* cfg, const struct packet* p,
                                      int reason, enum writes writes) {
-  if (writes == WRITES_METADATA) write_metadata(ctx, cfg, p, reason);
+  if (writes == WRITES_METADATA && !p->explains) write_metadata(ctx, cfg, p, reason);
   if (bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS) == XDP_REDIRECT) return reason;
   struct weir_steer* entry = bpf_map_lookup_elem(&steer, &p->steer);
   if (entry && (reason == WEIR_R_STEER_SYN || reason == WEIR_R_STEER_DATAGRAM))
@@ -76,8 +82,33 @@ static __always_inline void remember(const struct packet* p, int reason) {
   }
 }
 
+/* Whether the frame comes with a request to explain (abi: struct weir_explanation). What is in front of it may be a
+ * driver's, or another program's: then not. This and the next are functions of their own for frames that pay for nothing but
+ * a comparison, and for the verifier. */
+__attribute__((noinline)) int is_request(struct xdp_md* ctx) {
+  __u32 zero = 0;
+  const struct weir_config* cfg = bpf_map_lookup_elem(&config, &zero);
+  if (!cfg || !cfg->explain_key || ctx->data - ctx->data_meta != sizeof(struct weir_explanation)) return 0;
+  struct weir_explanation* request = (void*)(long)ctx->data_meta;
+  return (void*)(request + 1) <= (void*)(long)ctx->data && request->key == cfg->explain_key;
+}
+
+__attribute__((noinline)) int explain(struct xdp_md* ctx, const struct packet* p, int reason) {
+  struct weir_explanation* answer = (void*)(long)ctx->data_meta;
+  if (!p || (void*)(answer + 1) > (void*)(long)ctx->data) return 0;
+  answer->key = 0;
+  answer->rule = p->rule;
+  answer->steer = p->steer;
+  answer->reason = reason;
+  answer->slot = p->slot;
+  answer->fragment = p->fragment;
+  answer->l4_offset = p->l4_offset;
+  return 0;
+}
+
 static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
-  struct packet p = {.steer = NO_STEER};
+  struct packet p = {.steer = NO_STEER, .rule = NO_RULE, .slot = WEIR_NO_SLOT};
+  if (ctx->data_meta != ctx->data) p.explains = is_request(ctx);
   __u32 zero = 0;
   __u32 length = ctx->data_end - ctx->data;
   const struct weir_config* cfg = bpf_map_lookup_elem(&config, &zero);
@@ -88,6 +119,10 @@ static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
   if (is_steer(reason)) {
     reason = hand_over(ctx, cfg, &p, reason, writes);
     action = is_steer(reason) ? XDP_REDIRECT : is_drop(reason) ? XDP_DROP : XDP_PASS;
+  }
+  if (p.explains) {
+    explain(ctx, &p, reason);
+    return action;
   }
   remember(&p, reason);
   if (action == XDP_REDIRECT) count(&steer_counters, p.steer, length);

@@ -205,6 +205,29 @@ std::vector<Command> make_commands() {
                    "",
                    "weir filter rollback"});
 
+  table.push_back(
+      {"filter",
+       "test",
+       "what the attached program would do with a packet, and why",
+       {dev, keyword("queue", "N", Value::number, "as if it came on that receive queue (0)"),
+        keyword("from", "ADDRESS", Value::prefix, "source address"),
+        keyword("to", "ADDRESS", Value::prefix, "destination; without it, the interface's own"),
+        keyword("proto", "tcp|udp|icmp|icmpv6|N", Value::protocol, "tcp unless given"),
+        keyword("sport", "P", Value::port_range, "source port (40000)"),
+        keyword("port", "P", Value::port_range, "destination port"),
+        keyword("dport", "P", Value::port_range, "the same"),
+        keyword("flags", "SET", Value::rule_word, "TCP flags of FSRPAUEC (S: a new connection)"),
+        keyword("icmp-type", "N", Value::rule_word, "an echo request unless given"),
+        keyword("vlan", "none|ID", Value::rule_word, "a tag"),
+        keyword("fragment", "no|first|later", Value::choice, "of IP"),
+        keyword("length", "N", Value::rule_word, "octets of the IP packet, its header included"),
+        keyword("hex", "OCTETS", Value::text, "the whole frame, from its Ethernet header on"),
+        keyword("pcap", "FILE", Value::file, "each packet of a pcap or pcapng file, or of standard input (-)")},
+       Rest::none,
+       run_filter_test,
+       "The program that is attached runs on it and tells: nothing is counted, charged to a limit, or kept.\n",
+       "weir filter test from 192.0.2.1 proto tcp port 443"});
+
   table.push_back({"sockets",
                    "",
                    "the engine's listeners and connections, as ss shows the kernel's",

@@ -77,6 +77,7 @@ Outcome<int> run_filter_diff(const Context&);
 Outcome<int> run_filter_export(const Context&);
 Outcome<int> run_filter_confirm(const Context&);
 Outcome<int> run_filter_rollback(const Context&);
+Outcome<int> run_filter_test(const Context&);
 Outcome<int> run_sockets(const Context&);
 Outcome<int> run_cc_list(const Context&);
 Outcome<int> run_cc_set(const Context&);

@@ -30,7 +30,7 @@ typedef uint64_t weir_u64;
 #endif
 
 /* Raised with every change of a layout, of a map's kind or size, or of the list of reasons. A tool refuses maps of another. */
-#define WEIR_ABI_VERSION 3
+#define WEIR_ABI_VERSION 4
 
 #define WEIR_PIN_ROOT "/sys/fs/bpf/weir"
 #define WEIR_RUN_DIR "/run/weir"
@@ -39,6 +39,7 @@ typedef uint64_t weir_u64;
 #define WEIR_MAX_STEER 1024
 #define WEIR_MAX_LOCAL_ADDRS 4096
 #define WEIR_MAX_FRAGMENTS 4096
+#define WEIR_MAX_GUARDS 64
 
 /* An engine silent for longer than this gets no new connections ... */
 #define WEIR_SYN_STALE_NS 1000000000ULL
@@ -55,6 +56,7 @@ enum weir_config_flags {
   WEIR_CONFIG_BYPASS_FIREWALL = 1u << 0, /* acceptors may steer although the host's firewall has input rules */
   WEIR_CONFIG_PARTIAL_CSUM = 1u << 1,    /* the link delivers frames whose checksum is only the pseudo-header's (veth, virtio) */
   WEIR_CONFIG_DETACHING = 1u << 2,       /* detach --force: the engine resets its flows and closes its sockets */
+  WEIR_CONFIG_GUARDED = 1u << 3,         /* `guarded` is not empty */
 };
 struct weir_config {
   weir_u32 abi_version; /* always the first word */
@@ -69,7 +71,8 @@ struct weir_config {
   char ifname[16]; /* a label; the interface may have been renamed */
   weir_u32 queues; /* receive queues at attach */
   weir_u32 xdp_mode; /* enum weir_xdp_mode */
-  weir_u8 pad2[48];
+  weir_u64 explain_key; /* what a request to explain begins with: struct weir_explanation. 0: there are none */
+  weir_u8 pad2[40];
 };
 WEIR_ASSERT_SIZE(struct weir_config, 128);
 enum weir_xdp_mode { WEIR_XDP_NATIVE = 1, WEIR_XDP_GENERIC = 2 };
@@ -152,6 +155,42 @@ struct weir_fragment_key {
   weir_u32 protocol;
 };
 WEIR_ASSERT_SIZE(struct weir_fragment_key, 40);
+
+/* Map `guarded`: HASH of struct weir_guard_key -> struct weir_guard. Operators' SSH sessions: TCP from that address to that
+ * port is the kernel's, unfiltered and unsteered. Written by tools under the lock; `seen_ns` by XDP. */
+struct weir_guard_key {
+  struct weir_addr remote;
+  weir_u16 port_be; /* of sshd */
+  weir_u16 pad0;
+  weir_u32 pad1;
+};
+WEIR_ASSERT_SIZE(struct weir_guard_key, 24);
+struct weir_guard {
+  struct weir_addr local; /* where the session's other end was; for people to read */
+  weir_u64 added_ns;      /* CLOCK_MONOTONIC, as the next */
+  weir_u64 seen_ns;       /* when the last frame came; 0: none yet */
+  weir_u16 remote_port_be; /* of the session that brought it; 0: it was typed */
+  weir_u16 pad0;
+  weir_u32 uid; /* who brought it */
+};
+WEIR_ASSERT_SIZE(struct weir_guard, 40);
+
+/* A request to explain is a run of the program with this, and nothing else, as the frame's metadata (BPF_PROG_TEST_RUN
+ * with data_meta 0 and data 32). No wire can bring one; `key` tells it from the metadata of a driver or of another
+ * program. The program judges the frame as any other, touches no counter, bucket or memory, and answers in its place. */
+struct weir_explanation {
+  weir_u64 key;       /* config.explain_key; in the answer 0 */
+  weir_u32 rule;      /* number in its generation, or WEIR_NONE */
+  weir_u32 steer;     /* index of the steering entry, or WEIR_NONE */
+  weir_u16 reason;    /* enum weir_reason */
+  weir_u8 slot;       /* of `filter`, that the frame was judged by; WEIR_NO_SLOT: the filter was not asked */
+  weir_u8 fragment;   /* enum weir_fragment */
+  weir_u16 l4_offset; /* 0: none */
+  weir_u8 pad[10];
+};
+WEIR_ASSERT_SIZE(struct weir_explanation, 32); /* kernels before 6.8 take no more */
+#define WEIR_NONE 0xffffffffu
+#define WEIR_NO_SLOT 0xff
 
 /* Map `secrets`: ARRAY, one entry, pinned mode 0600; no program reads it. Random from the first attach, kept over restarts,
  * so that RFC 6528's clock and RFC 7323's timestamp offsets go on where a dead engine left them. */

@@ -32,6 +32,7 @@
   X(PASS_OTHER_MAC,      PASS,  "other_mac",         "multicast, broadcast, or for another station") \
   X(PASS_VLAN,           PASS,  "vlan",              "VLAN-tagged: only untagged frames are steered") \
   X(PASS_FILTER,         PASS,  "filter_pass",       "a filter rule sends it to the kernel") \
+  X(PASS_GUARD,          PASS,  "guard",             "an operator's SSH session: never filtered, never steered") \
   X(PASS_NOT_STEERED,    PASS,  "not_steered",       "its port is not steered") \
   X(PASS_NOT_LOCAL,      PASS,  "not_local",         "its port is steered, but the address is not this interface's: transit") \
   X(PASS_KERNEL_OWNED,   PASS,  "kernel_owned",      "its connection belongs to a kernel socket") \

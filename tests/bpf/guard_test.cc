@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The guard: infrastructure passes whatever the filter says, and ICMP errors find the side that has the flow.
+#include <bpf/bpf.h>
+
+#include <cstring>
+
 #include "xdp_test.h"
 
 namespace weir::bpf_test {
@@ -21,6 +25,13 @@ class Guard : public XdpTest {
   }
   static Packet error4(const Packet& about, int type = 3, std::uint8_t code = 4) {
     return Packet().ipv4(kTransit4, kOurs4).icmp(type, code).quote(about);
+  }
+  void guard_session(IpAddress from, std::uint16_t port) {
+    weir_guard_key key{};
+    std::memcpy(key.remote.bytes, from.data(), 16);
+    key.port_be = to_be16(port);
+    const weir_guard guard{};
+    ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton()->maps.guarded), &key, &guard, BPF_ANY), 0);
   }
   static Packet error6(const Packet& about, int type = 2) {
     return Packet().ipv6(kTransit6, kOurs6).icmp(type).quote(about);
@@ -96,6 +107,45 @@ TEST_F(Guard, CutQuotes) {
               size < 44 ? "PASS_INFRA" : "STEER_ICMP")
         << size;
   }
+}
+
+// An operator's session: that address to that port, whatever the rules and the steering say.
+TEST_F(Guard, ASessionIsTheKernels) {
+  set_filter(0, {rule(WEIR_ACTION_DROP, 0)});
+  for (const bool v6 : {false, true}) {
+    const IpAddress peer = v6 ? kPeer6 : kPeer4;
+    const IpAddress ours = v6 ? kOurs6 : kOurs4;
+    const auto from = [&](int sport, int dport, const char* flags) {
+      return Packet().ip(peer, ours).tcp(sport, dport, flags);
+    };
+    EXPECT_EQ(reason(from(50022, kKernelPort, "A")), "DROP_FILTER");
+    guard_session(peer, kKernelPort);
+    EXPECT_EQ(reason(from(50022, kKernelPort, "A")), "DROP_FILTER") << "the flag says that nobody is guarded";
+    weir_config c = config();
+    c.flags |= WEIR_CONFIG_GUARDED;
+    set_config(c);
+    EXPECT_EQ(reason(from(50022, kKernelPort, "A")), "PASS_GUARD");
+    EXPECT_EQ(reason(from(50023, kKernelPort, "S")), "PASS_GUARD") << "a new connection";
+    EXPECT_EQ(reason(Packet().vlan(7).ip(peer, ours).tcp(1, kKernelPort, "A")), "PASS_GUARD");
+    EXPECT_EQ(reason(from(50022, kKernelPort + 1, "A")), "DROP_FILTER");
+    EXPECT_EQ(reason(from(kKernelPort, 50022, "A")), "DROP_FILTER") << "its own port says nothing";
+    EXPECT_EQ(reason(Packet().ip(peer, ours).udp(50022, kKernelPort)), "DROP_FILTER");
+    EXPECT_EQ(reason(Packet().ip(v6 ? kTransit6 : kTransit4, ours).tcp(50022, kKernelPort, "A")), "DROP_FILTER");
+    EXPECT_EQ(reason(from(50022, kKernelPort, "A").fragment(0, true)), "DROP_FILTER") << "fragments are not guarded";
+    c.flags &= ~std::uint32_t{WEIR_CONFIG_GUARDED};
+    set_config(c);
+  }
+}
+
+TEST_F(Guard, ASessionOnASteeredPortStaysTheKernelsWhenTheGuardGoes) {
+  guard_session(kPeer4, kSteeredTcp);
+  weir_config c = config();
+  c.flags |= WEIR_CONFIG_GUARDED;
+  set_config(c);
+  const std::uint32_t before = entry(kTcpEntry).syns_to_kernel;
+  EXPECT_EQ(reason(tcp4("S")), "PASS_GUARD");
+  EXPECT_EQ(entry(kTcpEntry).syns_to_kernel, before + 1) << "the kernel's sockets are looked up from now on";
+  EXPECT_EQ(reason(tcp6("S")), "STEER_SYN") << "another address";
 }
 
 TEST_F(Guard, ErrorsPassWhileTheEngineIsAway) {

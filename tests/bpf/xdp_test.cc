@@ -150,6 +150,16 @@ XdpTest::Counters XdpTest::counters() const {
   return all;
 }
 
+std::uint64_t XdpTest::all_counted() const {
+  std::uint64_t packets = 0;
+  for (const weir_counter& c : counters()) packets += c.packets;
+  return packets;
+}
+
+std::string XdpTest::reason_id(std::uint32_t reason) {
+  return reason < WEIR_REASON_COUNT ? kReasons[reason].id : "no reason";
+}
+
 Outcome XdpTest::run(const Octets& frame, Arrival at) {
   const Counters before = counters();
   xdp_md in{};

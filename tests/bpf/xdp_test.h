@@ -108,6 +108,11 @@ class XdpTest : public testing::Test {
   Repeated run_repeatedly(const Packet& packet, std::uint32_t times);
   int program_fd() const;
   weir_bpf* skeleton() const { return skeleton_; }
+  // Frames counted by any reason so far.
+  std::uint64_t all_counted() const;
+  static std::string reason_id(std::uint32_t reason);
+  // For those that run the program themselves: run() does it by itself.
+  void refresh_beats() { write_beats(); }
 
  private:
   using Counters = std::array<weir_counter, WEIR_REASON_COUNT>;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Every text that the control plane reads: the words of a rule, and what a parent passes on in the environment. What is
 // accepted must be printed as something that is accepted again, and means the same.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <span>
 #include <string_view>
 
 #include "weir/control/filter_file.h"
 #include "weir/control/filter_generation.h"
 #include "weir/control/firewall_handover.h"
+#include "weir/control/test_packet.h"
 #include "weir/xdp/inherit.h"
 
 namespace {
@@ -85,13 +88,42 @@ void rule_word(std::string_view text) {
   require(!rule.to_string().empty());
 }
 
+// Words make frames, and frames words, whatever the octets are.
+void packet_words(std::string_view text) {
+  weir::control::Rule rule;
+  while (!text.empty()) {
+    const auto line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    const auto blank = line.find(' ');
+    if (blank != std::string_view::npos)
+      static_cast<void>(weir::control::set_word(rule, line.substr(0, blank), line.substr(blank + 1)).ok());
+  }
+  weir::control::PacketDefaults defaults;
+  defaults.addresses = {weir::IpAddress::v4(10, 0, 0, 1), *weir::IpAddress::parse("fd00::1")};
+  const auto frame = weir::control::frame_of(rule, defaults);
+  if (!frame) return require(!frame.error().message.empty());
+  require(frame->size() >= 34 && frame->size() <= 65535 + 18);
+  require(!weir::control::frame_text(*frame).empty());
+}
+
+void hex(std::string_view text) {
+  const auto octets = weir::control::parse_hex(text);
+  if (!octets) return require(!octets.error().message.empty());
+  require(octets->size() * 2 <= text.size());
+}
+
+void frame(std::string_view text) {
+  require(!weir::control::frame_text(std::as_bytes(std::span(text.data(), text.size()))).empty());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
   using Target = void(std::string_view);
-  constexpr Target* kTargets[] = {prefix, port_range, port, protocol, inherited, firewall, filter_file, rule_word};
+  constexpr Target* kTargets[] = {prefix,      port_range, port,         protocol, inherited, firewall,
+                                  filter_file, rule_word,  packet_words, hex,      frame};
   kTargets[data[0] % std::size(kTargets)](text);
   return 0;
 }

@@ -100,6 +100,12 @@ class BadInput(unittest.TestCase):
         self.refused("steer", "add", 80, says=("tcp 80 is steered already",))
         self.refused("steer", "del", 81, says=("81",))
         self.refused("filter", "del", "r99", says=("r99",))
+        for words, says in ((("port", 1), "'from' is missing"), (("from", "10.0.0.0/8", "port", 1), "is a network"),
+                            (("from", "10.0.0.1"), "'port' is missing"), (("from", "10.0.0.1", "port", "1-2"), "a packet has one port"),
+                            (("from", "10.0.0.1", "to", "fd00::1", "port", 1), "famil"), (("hex", "00"), "a frame of 1 octets"),
+                            (("from", "10.0.0.1", "port", 1, "length", 39), "40 is the least"), (("hex", "0g"), "hexadecimal"),
+                            (("from", "10.0.0.1", "port", 1, "length", 9000), "the kernel takes 14 to 3400")):
+            self.refused("filter", "test", *words, says=(says,))
         self.refused("filter", "confirm", says=("no change of the filter waits",))
         self.refused("filter", "rollback", says=("no change of the filter waits",))
         self.refused("filter", "apply", "/no/such/file", says=("/no/such/file",))

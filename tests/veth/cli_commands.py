@@ -5,6 +5,7 @@ import pathlib
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -203,6 +204,67 @@ class Commands(unittest.TestCase):
         self.assertIsNone(self.json("status", "veth0")["interfaces"][0]["filter_confirm_seconds"])
         self.assertFalse(self.pings())
         self.assertEqual(self.names(), ["everything"])
+
+    def asked(self, *words):
+        return self.json("filter", "test", *words)
+
+    def test_the_program_says_what_it_would_do_and_keeps_nothing_of_it(self):
+        self.server.weir("attach", "veth0")
+        self.server.weir("steer", "add", 8080)
+        self.server.weir("filter", "add", "name", "web", "pass", "proto", "tcp", "port", "443", "limit", "2/s", "burst", "1")
+        self.server.weir("filter", "add", "name", "bad", "drop", "from", "10.77.0.2")
+        before = self.json("stats", "--all")["reasons"]
+        for _ in range(3):
+            told = self.asked("from", "192.0.2.1", "proto", "tcp", "dport", "443", "flags", "S")
+            self.assertEqual((told["verdict"], told["reason"], told["rule"]["name"], told["rule"]["limit"]), ("pass", "filter_pass", "web", "within"))
+        told = self.asked("from", "10.77.0.2", "proto", "icmp")
+        self.assertEqual((told["verdict"], told["reason"], told["rule"]["index"]), ("drop", "filter_drop", 1))
+        told = self.asked("from", "fd77::2", "port", "8080", "vlan", "none", "length", "100", "queue", "0")
+        self.assertEqual((told["reason"], told["steer"]["port"], told["packet"].split(" S")[0]),
+                         ("syn_no_acceptor", 8080, "tcp [fd77::2]:40000 -> [fd77::1]:8080"))
+        self.assertEqual(self.asked("from", "fd77::2", "port", "8080", "vlan", "5")["reason"], "vlan")
+        self.assertEqual(self.asked("from", "10.77.0.9", "proto", "udp", "fragment", "later")["fragment"], "later")
+        told = self.asked("from", "fd77::2", "proto", "icmpv6", "icmp-type", "135")
+        self.assertEqual((told["reason"], told["guarded"], told["rule"]), ("infrastructure", True, None))
+        self.assertEqual(self.asked("hex", "ff:ff:ff:ff:ff:ff 020000000001 0806")["reason"], "arp")
+        self.assertIn("queue 7", self.asked("from", "10.77.0.9", "port", "1", "queue", "7")["notes"][0])
+        self.assertEqual(self.json("stats", "--all")["reasons"], before)
+        self.assertEqual([r["packets"] for r in self.json("filter", "list")["rules"]], [0, 0])
+        self.assertRegex(self.text("filter", "test", "from", "10.77.0.2", "port", "9"),
+                         r"^veth0: drop: a filter rule refused it \(filter_drop\)\n  packet    tcp 10\.77\.0\.2:40000 -> "
+                         r"10\.77\.0\.1:9 S, 54 octets\n  rule      bad, number 1 of 2: drop from 10\.77\.0\.2/32\n$")
+
+    def pcap(self, packets, link=1, magic=0xa1b2c3d4, cut=65535):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = pathlib.Path(directory.name) / "capture"
+        text = struct.pack("=IHHiIII", magic, 2, 4, 0, 0, 65535, link)
+        for packet in packets:
+            text += struct.pack("=IIII", 0, 0, min(len(packet), cut), len(packet)) + packet[:cut]
+        path.write_bytes(text)
+        return str(path)
+
+    def test_a_capture_is_answered_packet_by_packet(self):
+        self.server.weir("attach", "veth0")
+        self.server.weir("filter", "add", "name", "dns", "drop", "proto", "udp", "port", "53")
+        ethernet = bytes.fromhex("020000000001020000000002")
+        arp = ethernet + bytes.fromhex("0806") + bytes(28)
+        dns = ethernet + bytes.fromhex("0800450000240000000040110000c00002010a4d0001") + struct.pack(">HHHH", 9, 53, 16, 0) + bytes(8)
+        told = self.json("filter", "test", "pcap", self.pcap([arp, dns, dns, arp + bytes(4000), b"short"], cut=4020))
+        self.assertEqual([p.get("reason") for p in told["packets"]], ["arp", "filter_drop", "filter_drop", None, None])
+        self.assertEqual({(s["reason"], s["rule"], s["packets"]) for s in told["summary"]}, {("arp", None, 1), ("filter_drop", "dns", 2)})
+        self.assertEqual((told["not_run"], told["not_whole"], told["more"]), (2, 0, False))
+        # Headers are enough: what was not captured is no header.
+        told = self.json("filter", "test", "pcap", self.pcap([dns], cut=42))
+        self.assertEqual((told["packets"][0]["reason"], told["not_whole"]), ("filter_drop", 1))
+        text = self.text("filter", "test", "pcap", self.pcap([arp, dns]))
+        self.assertRegex(text, r"(?m)^ +2  drop   filter_drop by dns  udp 192\.0\.2\.1:9 -> 10\.77\.0\.1:53, 50 octets$")
+        self.assertRegex(text, r"(?m)^ +1  drop +filter_drop +dns$")
+        for path, says in ((self.pcap([], link=113), "link type LINUX_SLL"), (self.pcap([], magic=1), "unknown file format"),
+                           ("/no/such", "No such file")):
+            done = self.server.weir("filter", "test", "pcap", path, check=False)
+            self.assertEqual((done.returncode, says in done.stderr, done.stderr.count("\n")), (1, True, 1), done.stderr)
+        self.assertEqual(self.json("filter", "list")["rules"][0]["packets"], 0)
 
     def test_a_writer_that_is_killed_leaves_one_of_the_two_filters(self):
         self.server.weir("attach", "veth0")

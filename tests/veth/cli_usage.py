@@ -111,6 +111,9 @@ class Usage(unittest.TestCase):
             (["filter", "add", "drop", "limit", "1/s"], "a drop has no limit"),
             (["filter", "add", "accept", "burst", "5"], "limit RATE before"),
             (["filter", "add", "drop", "from", "10.0.0.1", "to", "fd00::1"], "famil"),
+            (["filter", "test", "hex", "00", "from", "10.0.0.1"], "hex and 'from' exclude"),
+            (["filter", "test", "hex", "00", "pcap", "f"], "hex and pcap exclude"),
+            (["filter", "test", "from", "10.0.0.1", "port", 1, "dport", 2], "the same"),
         ]
         for argv, expected in cases:
             with self.subTest(argv):

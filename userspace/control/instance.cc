@@ -163,6 +163,7 @@ Outcome<AttachReport> attach_new(const AttachOptions& options, const Interface& 
   set_flag(config, WEIR_CONFIG_PARTIAL_CSUM, wants_partial(options, i));
   set_flag(config, WEIR_CONFIG_BYPASS_FIREWALL, options.bypass_firewall);
   if (auto r = random_bytes(config.hash_key, sizeof config.hash_key); !r) return Err(r.error());
+  if (auto r = random_bytes(&config.explain_key, sizeof config.explain_key); !r) return Err(r.error());
   weir_secrets secrets{};
   if (auto r = random_bytes(&secrets, sizeof secrets); !r) return Err(r.error());
   if (auto r = maps->set_secrets(secrets); !r) return Err(r.error());

@@ -19,21 +19,23 @@ namespace weir::xdp {
 namespace {
 
 constexpr std::array<const char*, kMapCount> kNames = {
-    "config",         "heartbeats",    "local_addrs",   "steer_index",     "steer",
-    "steer_counters", "counters",      "rule_counters", "engine_counters", "filter",
-    "limits",         "limit_sources", "fragments",     "secrets",         "xsks"};
+    "config",        "heartbeats",      "local_addrs", "steer_index", "steer",         "steer_counters", "counters",
+    "rule_counters", "engine_counters", "filter",      "limits",      "limit_sources", "fragments",      "secrets",
+    "xsks",          "guarded"};
 // What the ABI version promises of each: checked, so that a value is never read into memory of another size.
 constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
     sizeof(weir_config),  sizeof(weir_heartbeat), sizeof(weir_u32),
     sizeof(weir_u32),     sizeof(weir_steer),     sizeof(weir_counter),
     sizeof(weir_counter), sizeof(weir_counter),   sizeof(weir_engine_counters),
     sizeof(weir_u32),     sizeof(weir_u64),       sizeof(weir_u64),
-    sizeof(weir_u32),     sizeof(weir_secrets),   sizeof(weir_u32)};
+    sizeof(weir_u32),     sizeof(weir_secrets),   sizeof(weir_u32),
+    sizeof(weir_guard)};
 
 constexpr std::size_t at(MapId id) { return static_cast<std::size_t>(id); }
 // Those that only root's tools need, or that nothing reads by descriptor.
 bool is_optional(MapId id) {
-  return id == MapId::secrets || id == MapId::fragments || id == MapId::limits || id == MapId::limit_sources;
+  return id == MapId::secrets || id == MapId::fragments || id == MapId::limits || id == MapId::limit_sources ||
+         id == MapId::guarded;
 }
 
 weir_steer_key steer_key(std::uint8_t protocol, std::uint16_t port) { return {protocol, 0, to_be16(port)}; }
@@ -338,6 +340,39 @@ Outcome<void> Maps::put_generation(std::uint32_t slot, std::span<const weir_row>
   const int fd = map->get();
   if (bpf_map_update_elem(s_->fd(MapId::filter), &slot, &fd, BPF_ANY) != 0)
     return Err(system_error(errno, "putting the filter's rules in their place"));
+  return {};
+}
+
+Outcome<std::vector<std::pair<weir_guard_key, weir_guard>>> Maps::guards() const {
+  const int fd = s_->fd(MapId::guarded);
+  std::vector<std::pair<weir_guard_key, weir_guard>> out;
+  weir_guard_key key{};
+  weir_guard_key next{};
+  std::size_t seen = 0;
+  for (const void* previous = nullptr; bpf_map_get_next_key(fd, previous, &next) == 0; previous = &key) {
+    key = next;
+    weir_guard guard{};
+    if (bpf_map_lookup_elem(fd, &key, &guard) == 0) out.emplace_back(key, guard);
+    // As in local_addresses().
+    if (++seen > WEIR_MAX_GUARDS) break;
+  }
+  if (errno != ENOENT && errno != 0 && out.empty()) return Err(system_error(errno, "reading the guarded sessions"));
+  return out;
+}
+
+Outcome<void> Maps::put_guard(const weir_guard_key& key, const weir_guard& guard) const {
+  if (bpf_map_update_elem(s_->fd(MapId::guarded), &key, &guard, BPF_ANY) != 0)
+    return Err(system_error(errno, "guarding an SSH session"));
+  fetch_or(config().flags, weir_u32{WEIR_CONFIG_GUARDED});
+  return {};
+}
+
+Outcome<void> Maps::remove_guard(const weir_guard_key& key) const {
+  if (bpf_map_delete_elem(s_->fd(MapId::guarded), &key) != 0 && errno != ENOENT)
+    return Err(system_error(errno, "removing a guarded session"));
+  auto left = guards();
+  if (!left) return Err(left.error());
+  if (left->empty()) fetch_and(config().flags, ~weir_u32{WEIR_CONFIG_GUARDED});
   return {};
 }
 

@@ -46,8 +46,9 @@ enum class MapId : std::uint8_t {
   fragments,
   secrets,
   xsks,
+  guarded,
 };
-inline constexpr std::size_t kMapCount = 15;
+inline constexpr std::size_t kMapCount = 16;
 const char* map_name(MapId id);
 
 // Descriptors by MapId; -1 where a map is not at hand.
@@ -114,6 +115,12 @@ class Maps {
   // period before the update of a map of maps returns. So a program's run that begins after it sees the new one, and
   // those that had the old one have ended.
   Outcome<void> put_generation(std::uint32_t slot, std::span<const weir_row> rows) const;
+
+  // The SSH sessions that are guarded, by address and port. `put_guard` sets WEIR_CONFIG_GUARDED, and the removal of
+  // the last one clears it. ENOSPC where there are WEIR_MAX_GUARDS.
+  Outcome<std::vector<std::pair<weir_guard_key, weir_guard>>> guards() const;
+  Outcome<void> put_guard(const weir_guard_key& key, const weir_guard& guard) const;
+  Outcome<void> remove_guard(const weir_guard_key& key) const;
 
   // EPERM or ENOENT where the reader is not allowed to have them.
   Outcome<weir_secrets> secrets() const;
