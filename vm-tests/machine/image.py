@@ -35,7 +35,7 @@ TREES = ["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/x86_64-linux-gnu/bpf", "
 # Of the build directory and of the tree: patterns; what is not built is not in the guest.
 BUILT = ["cli/weir", "userspace/examples/weir-*", "tests/bpf/weir_*", "tests/veth/*_test", "tests/harness/weir_*", "tests/bench/weir_*",
          "bpf/weir.bpf.o", "vm-tests/weir_*"]
-SOURCES = ["tests/harness/*.py", "tests/veth/*.py", "tests/veth/scenarios/*.py", "vm-tests/guest/*.py"]
+SOURCES = ["tests/harness/*.py", "tests/veth/*.py", "tests/veth/scenarios/*.py", "vm-tests/guest/*.py", "scripts/demo"]
 SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 

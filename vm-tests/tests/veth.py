@@ -47,6 +47,12 @@ def main_job(t):
     python(t, f"{SCENARIOS}/test_main_job.py", timeout=880)
 
 
+@case("veth.demo", limit=300)
+def demo(t):
+    """The README's first command, less the building: scripts/demo."""
+    t.guest(memory=1024).run("cd /weir && bash scripts/demo --built build", timeout=280)
+
+
 @case("veth.promise1", limit=900, matrix=False)
 def promise1(t):
     """The engine is killed with traffic under way: nothing else on the interface notices."""
