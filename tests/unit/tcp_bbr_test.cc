@@ -33,6 +33,17 @@ bool run_to(Path& path, const Bbr& bbr, State state, Duration most = Duration::s
   return path.run(most, [&] { return bbr.state() == state; });
 }
 
+// A segment of a flight of forty.
+SegmentLoss one_lost(const Path& path) {
+  SegmentLoss loss;
+  loss.now = path.now();
+  loss.bytes = loss.lost = kMss;
+  loss.delivered = path.delivered();
+  loss.tx_in_flight = 40 * kMss;
+  loss.selective = true;
+  return loss;
+}
+
 TEST(TcpBbr, StartupPacesAtTwoPointSevenSevenWindowsARoundTrip) {
   Bbr bbr;
   Path path(bbr, {});
@@ -203,13 +214,7 @@ TEST(TcpBbr, TheProbeAfterOneThatWasTooMuchGoesDownAtTheBoundAndAnotherFollowsAt
   Path path(bbr, {});
   ASSERT_TRUE(run_to(path, bbr, State::probe_bw_up));
   path.run(Duration::milliseconds(20));
-  SegmentLoss loss;
-  loss.now = path.now();
-  loss.bytes = loss.lost = kMss;
-  loss.delivered = path.delivered();
-  loss.tx_in_flight = 40 * kMss;
-  loss.selective = true;
-  bbr.on_segment_lost(loss);
+  bbr.on_segment_lost(one_lost(path));
   ASSERT_EQ(bbr.state(), State::probe_bw_down);
   ASSERT_TRUE(run_to(path, bbr, State::probe_bw_up));
   ASSERT_TRUE(run_to(path, bbr, State::probe_bw_down));
@@ -221,13 +226,7 @@ TEST(TcpBbr, AProbeThatASpuriousLossEndedBeginsAgain) {
   Bbr bbr;
   Path path(bbr, {});
   ASSERT_TRUE(run_to(path, bbr, State::probe_bw_up));
-  SegmentLoss loss;
-  loss.now = path.now();
-  loss.bytes = loss.lost = kMss;
-  loss.delivered = path.delivered();
-  loss.tx_in_flight = 40 * kMss;
-  loss.selective = true;
-  bbr.on_segment_lost(loss);
+  bbr.on_segment_lost(one_lost(path));
   ASSERT_EQ(bbr.state(), State::probe_bw_down);
   bbr.on_loss(test::moment_at(path.now(), path.in_flight()));
   bbr.undo();

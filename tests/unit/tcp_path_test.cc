@@ -62,6 +62,9 @@ class TcpPath : public testing::TestWithParam<Family> {
 };
 INSTANTIATE_TEST_SUITE_P(Families, TcpPath, testing::Values(Family::v4, Family::v6),
                          [](const auto& param) { return param.param == Family::v4 ? "v4" : "v6"; });
+// RFC 8200 5: no path of IPv6 is narrower than 1280.
+class TcpNarrowPath : public TcpPath {};
+INSTANTIATE_TEST_SUITE_P(Ipv4, TcpNarrowPath, testing::Values(Family::v4), [](const auto&) { return "v4"; });
 
 TEST_P(TcpPath, ABlackHoleIsMetWithSmallerSegments) {
   Peer p(scene());
@@ -117,8 +120,7 @@ TEST_P(TcpPath, SmallSegmentsThatVanishSayNothing) {
   EXPECT_EQ(p.info().send_mss, full());
 }
 
-TEST_P(TcpPath, ASegmentBelowTheFirstStepFallsToTheNext) {
-  if (GetParam() == Family::v6) GTEST_SKIP() << "below 1280 is no IPv6 path";
+TEST_P(TcpNarrowPath, ASegmentBelowTheFirstStepFallsToTheNext) {
   Peer p(scene());
   p.connected();
   BlackHole path(p, 600);
@@ -128,8 +130,7 @@ TEST_P(TcpPath, ASegmentBelowTheFirstStepFallsToTheNext) {
 }
 
 // The time-outs are far apart by then: one of them is enough for the next step.
-TEST_P(TcpPath, ANarrowPathIsFoundByTheNextTimeOut) {
-  if (GetParam() == Family::v6) GTEST_SKIP() << "below 1280 is no IPv6 path";
+TEST_P(TcpNarrowPath, ANarrowPathIsFoundByTheNextTimeOut) {
   Peer p(scene());
   p.connected();
   BlackHole path(p, 600);
@@ -164,6 +165,43 @@ TEST_P(TcpPath, AToldMtuEndsTheSearch) {
     path.run(Duration::seconds(1));
   }
   EXPECT_EQ(path.take_largest(), 1'390u);
+}
+
+// RFC 1191, RFC 8201
+TEST_P(TcpPath, PacketTooBigLowersTheMssAndSendsAgain) {
+  const std::uint32_t headers = GetParam() == Family::v4 ? 40 : 60;
+  Peer p(scene());
+  p.connected(65'535, "mss 1460");
+  p.write(4 * full());
+  p.take();
+  IcmpError e{IcmpError::Kind::packet_too_big};
+  e.mtu = 1'340;
+  EXPECT_EQ(p->on_icmp_error(e, p.ours(1), p.now()), WEIR_R_TAKEN_ICMP);
+  EXPECT_EQ(p.info().send_mss, 1'340 - headers);
+  std::uint32_t next = 1;
+  for (const Packet& packet : p.take()) {
+    EXPECT_EQ(packet.seq, next);
+    EXPECT_LE(packet.length, 1'340 - headers);
+    next += packet.length;
+  }
+  EXPECT_EQ(next, 1 + 4 * full());
+  EXPECT_EQ(p.info().timeouts, 0u);
+}
+
+// RFC 8201 4: below 1280 is no IPv6 path. RFC 5927 7 for IPv4
+TEST_P(TcpPath, AnMtuThatNoPathOfTheFamilyHasIsRefused) {
+  Peer p(scene());
+  p.connected(65'535, "mss 1460");
+  p.write(full());
+  p.take();
+  IcmpError e{IcmpError::Kind::packet_too_big};
+  e.mtu = GetParam() == Family::v4 ? 68 : 1'279;
+  EXPECT_EQ(p->on_icmp_error(e, p.ours(1), p.now()), WEIR_R_LOST_ICMP_INVALID);
+  EXPECT_EQ(p.info().send_mss, full());
+  p.silent();
+  e.mtu = GetParam() == Family::v4 ? 1'000 : 1'280;
+  EXPECT_EQ(p->on_icmp_error(e, p.ours(1), p.now()), WEIR_R_TAKEN_ICMP);
+  EXPECT_EQ(p.info().send_mss, GetParam() == Family::v4 ? 960u : 1'220u);
 }
 
 }  // namespace
