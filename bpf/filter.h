@@ -98,10 +98,12 @@ __attribute__((noinline)) int filter_packet(struct packet* p, __u64 selector, __
   __u32 number = first_match(generation, &header->generation, p);
   if (number == NO_RULE) return NEXT_STAGE;
   p->rule = number;
+  p->generation = header->generation.serial;
   union weir_row* verdicts = row(generation, header->generation.verdicts + number / WEIR_VERDICTS_A_ROW);
   if (!verdicts) return NEXT_STAGE;
   const struct weir_rule_verdict* rule = &verdicts->verdicts.rules[number % WEIR_VERDICTS_A_ROW];
 
+  p->sample = rule->sample;
   if (!p->explains) count(&rule_counters, rule->counter, frame_length);
   if (rule->action == WEIR_ACTION_DROP) return WEIR_R_DROP_FILTER;
   if (rule->limit && !limit_admits(p, rule, frame_length)) return WEIR_R_DROP_LIMIT;

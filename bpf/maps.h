@@ -114,6 +114,29 @@ struct {
   __type(value, struct weir_guard);
 } guarded SEC(".maps");
 
+/* By slot and CPU: perf events of the process that listens there. */
+struct {
+  __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+  __uint(max_entries, WEIR_CAPTURE_SLOTS* WEIR_CAPTURE_CPUS);
+  __uint(key_size, sizeof(__u32));
+  __uint(value_size, sizeof(__u32));
+} captures SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, WEIR_CAPTURE_SLOTS);
+  __type(key, __u32);
+  __type(value, struct weir_capture_slot);
+} capture_slots SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, WEIR_DROP_SAMPLES);
+  __type(key, __u32);
+  __type(value, struct weir_drop_sample);
+} drop_samples SEC(".maps");
+
 /* By receive queue. A socket that closes leaves it by itself. */
 struct {
   __uint(type, BPF_MAP_TYPE_XSKMAP);

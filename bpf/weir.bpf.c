@@ -9,6 +9,7 @@
  *
  * GPL: the kernel reads the licence section to decide which helpers a program may call.
  */
+#include "capture.h"
 #include "filter.h"
 #include "guard.h"
 #include "hash.h"
@@ -127,6 +128,8 @@ static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
   remember(&p, reason);
   if (action == XDP_REDIRECT) count(&steer_counters, p.steer, length);
   count(&counters, reason, length);
+  if (action == XDP_DROP) sample_drop(ctx, &p, reason, length);
+  if (*(volatile const __u32*)&cfg->captures) capture(ctx, &p, reason, length);
   return action;
 }
 

@@ -7,9 +7,34 @@
 
 #include "values.h"
 #include "weir/control/filter.h"
+#include "weir/control/stats.h"
 
 namespace weir::cli {
 namespace {
+
+// Verdicts or reasons of XDP.
+std::vector<std::string> known_of_list(Value value) {
+  std::vector<std::string> out;
+  for (const control::ReasonFacts& facts : control::reasons()) {
+    if (!control::is_of_xdp(facts)) continue;
+    std::string name = value == Value::reasons ? facts.name : control::verdict_name(facts.verdict);
+    if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(std::move(name));
+  }
+  return out;
+}
+
+std::optional<std::string> unknown_of_list(const Arg& arg, std::string_view text) {
+  const auto known = known_of_list(arg.value);
+  for (const std::string_view word : split(text, ',')) {
+    if (std::find(known.begin(), known.end(), word) != known.end()) continue;
+    if (const auto meant = nearest(word, known))
+      return fmt::format("{}: '{}' is none: did you mean '{}'?", arg.name, word, *meant);
+    if (arg.value == Value::reasons)
+      return fmt::format("{}: '{}' is no reason of the XDP program: `weir stats --all` shows them", arg.name, word);
+    return fmt::format("{}: '{}' is none of pass, drop and steer", arg.name, word);
+  }
+  return std::nullopt;
+}
 
 std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
   const auto of = [](const auto& parsed) -> std::optional<std::string> {
@@ -46,6 +71,9 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
       if (std::find(words.begin(), words.end(), text) != words.end()) return std::nullopt;
       return fmt::format("{} is {}, not '{}'", arg.name, arg.metavar, text);
     }
+    case Value::verdicts:
+    case Value::reasons:
+      return unknown_of_list(arg, text);
     case Value::none:
     case Value::text:
     case Value::file:
@@ -131,6 +159,10 @@ class ArgumentParser {
   }
 
   Maybe take_word(const std::string& word) {
+    if (rest_ == Rest::expression) {
+      parsed_.rest_.push_back(word);
+      return std::nullopt;
+    }
     for (const Arg& arg : grammar_) {
       if (arg.shape == Shape::keyword && word == arg.name) {
         if (at_ + 1 >= words_.size()) return fail(fmt::format("'{}' needs {}", arg.name, value_text(arg)));
@@ -172,6 +204,11 @@ Result<Arguments, UsageError> parse_arguments(const std::vector<Arg>& grammar, R
   return ArgumentParser(grammar, rest, words, where).run();
 }
 
+bool is_among(std::string_view list, std::string_view word) {
+  const auto words = split(list, ',');
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
 std::vector<std::string_view> split(std::string_view text, char at) {
   std::vector<std::string_view> parts;
   for (;;) {
@@ -205,6 +242,7 @@ std::string grammar_text(const std::vector<Arg>& grammar, Rest rest) {
     text += text.empty() ? "" : " ";
     text += arg.need == Need::required ? one : "[" + one + "]";
   }
+  if (rest == Rest::expression) text = "[IFACE] " + text + (text.empty() ? "" : " ") + "[EXPRESSION...]";
   if (rest == Rest::command) text += text.empty() ? "-- CMD [ARG...]" : " -- CMD [ARG...]";
   return text;
 }

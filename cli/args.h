@@ -30,6 +30,8 @@ enum class Value : std::uint8_t {
   seconds,     // decimal, more than 0
   timespan,    // 60s, 5m, 1h; 60: seconds
   file,        // a path
+  verdicts,    // of XDP, joined by commas
+  reasons,     // of XDP, joined by commas
   choice,      // one of the words of `metavar`, separated by '|'
 };
 
@@ -66,7 +68,7 @@ class Arguments {
   std::optional<std::string> get(std::string_view name) const;
   // The text of an argument that is required, or has a default.
   std::string get_or(std::string_view name, std::string_view otherwise) const;
-  const std::vector<std::string>& rest() const { return rest_; }  // what stood after "--"
+  const std::vector<std::string>& rest() const { return rest_; }
 
  private:
   friend class ArgumentParser;
@@ -74,13 +76,19 @@ class Arguments {
   std::vector<std::string> rest_;
 };
 
-// Whether a command takes words after "--".
-enum class Rest : std::uint8_t { none, command };
+// Whether a command takes words that the grammar does not name.
+enum class Rest : std::uint8_t {
+  none,
+  command,     // behind "--"
+  expression,  // every word that is no option
+};
 
 // `words` are those after the verb; `where` names the command in messages ("steer add").
 Result<Arguments, UsageError> parse_arguments(const std::vector<Arg>& grammar, Rest rest,
                                               const std::vector<std::string>& words, std::string_view where);
 
+// Whether `word` is one of those in `list`, which commas join.
+bool is_among(std::string_view list, std::string_view word);
 std::vector<std::string_view> split(std::string_view text, char at);
 // "[dev IFACE] PORT": the grammar as help shows it.
 std::string grammar_text(const std::vector<Arg>& grammar, Rest rest);

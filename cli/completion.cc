@@ -9,6 +9,7 @@
 #include "completions.h"
 #include "output.h"
 #include "table.h"
+#include "weir/control/stats.h"
 
 namespace weir::cli {
 namespace {
@@ -58,6 +59,12 @@ std::vector<std::string> values(const Arg& arg, const std::string& prefix) {
       return paths(prefix);
     case Value::protocol:
       return {"tcp", "udp", "icmp", "icmpv6"};
+    case Value::verdicts:
+      return {"pass", "drop", "steer"};
+    case Value::reasons:
+      for (const control::ReasonFacts& facts : control::reasons())
+        if (control::is_of_xdp(facts)) out.emplace_back(facts.name);
+      return out;
     case Value::choice:
       for (std::string_view choice : split(arg.metavar, '|')) out.emplace_back(choice);
       return out;

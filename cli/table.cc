@@ -20,8 +20,8 @@ Arg flag(std::string_view name, std::string_view help, std::string_view brief = 
   return {Shape::option, name, "", Value::none, Need::optional, help, "", brief};
 }
 Arg option(std::string_view name, std::string_view metavar, Value value, std::string_view help,
-           std::string_view implied = {}) {
-  return {Shape::option, name, metavar, value, Need::optional, help, implied};
+           std::string_view implied = {}, std::string_view brief = {}) {
+  return {Shape::option, name, metavar, value, Need::optional, help, implied, brief};
 }
 // clang-format on
 
@@ -238,6 +238,23 @@ std::vector<Command> make_commands() {
                    run_sockets,
                    "",
                    "weir sockets -i"});
+
+  table.push_back(
+      {"dump",
+       "",
+       "frames as they come, with what became of each and why",
+       {option("--write", "FILE", Value::file, "pcapng, with a comment on each packet; - for standard output", {},
+               "-w"),
+        option("--count", "N", Value::number, "end after N frames", {}, "-c"),
+        option("--snaplen", "N", Value::number, "the first N octets of each frame; 0: all", {}, "-s"),
+        option("--verdict", "V,...", Value::verdicts, "only these: pass, drop, steer"),
+        option("--reason", "R,...", Value::reasons, "only these reasons, as `weir stats --all` names them"),
+        flag("--sampled", "only what a rule's `sample` has chosen")},
+       Rest::expression,
+       run_dump,
+       "EXPRESSION is libpcap's, as tcpdump takes it. Without -w each frame is a line. How many frames were\n"
+       "captured, shown and lost is told at the end, on standard error.\n",
+       "weir dump eth0 -w - --verdict drop tcp port 443 | tcpdump -r -"});
 
   table.push_back({"cc",
                    "list",

@@ -46,6 +46,9 @@ typedef uint64_t weir_u64;
 /* ... and after this no frames at all (a full ring would stall the queue). */
 #define WEIR_FLOW_STALE_NS 3000000000ULL
 
+/* An index or a number that there is not. */
+#define WEIR_NONE 0xffffffffu
+
 struct weir_addr {
   weir_u8 bytes[16]; /* network order; IPv4 as ::ffff:a.b.c.d */
 };
@@ -63,7 +66,7 @@ struct weir_config {
   weir_u32 flags;
   weir_u64 netns_cookie;
   weir_u32 ifindex;
-  weir_u32 pad0;
+  weir_u32 captures; /* bit s: slot s of `capture_slots` listens; set by its owner, cleared by it or by XDP */
   weir_u64 filter_selector; /* which slot of `filter` is current, and until when: weir_selected() */
   weir_u64 hash_key[2];     /* of weir_flow_hash */
   weir_u8 mac[6];           /* the interface's own */
@@ -189,8 +192,9 @@ struct weir_explanation {
   weir_u8 pad[10];
 };
 WEIR_ASSERT_SIZE(struct weir_explanation, 32); /* kernels before 6.8 take no more */
-#define WEIR_NONE 0xffffffffu
 #define WEIR_NO_SLOT 0xff
+
+#include "capture_abi.h"
 
 /* Map `secrets`: ARRAY, one entry, pinned mode 0600; no program reads it. Random from the first attach, kept over restarts,
  * so that RFC 6528's clock and RFC 7323's timestamp offsets go on where a dead engine left them. */

@@ -26,6 +26,7 @@
 /* Those of the current generation, of the one that it replaces, and of the one that is being built. */
 #define WEIR_RULE_COUNTERS (2 * WEIR_MAX_RULES)
 #define WEIR_MAX_LIMIT_SOURCES 32768
+#define WEIR_MAX_SAMPLE 1000000000
 
 enum weir_field {
   WEIR_FIELD_SOURCE,
@@ -83,7 +84,8 @@ struct weir_rule {
   weir_u64 burst;       /* packets or octets, at least 1 */
   weir_u32 source_sets; /* no rule has them yet */
   weir_u32 destination_sets;
-  weir_u64 pad1;
+  weir_u32 sample; /* one in so many is copied to who asks for samples; 0: none */
+  weir_u32 pad1;
 };
 WEIR_ASSERT_SIZE(struct weir_rule, 144);
 
@@ -124,7 +126,7 @@ struct weir_rule_verdict {
   weir_u8 action; /* enum weir_action */
   weir_u8 limit;  /* enum weir_limit */
   weir_u16 counter;
-  weir_u32 pad;
+  weir_u32 sample; /* of the rule */
   weir_u64 cost;  /* of a packet; 0 where octets are counted */
   weir_u64 rate;  /* octets a second */
   weir_u64 depth; /* the burst, in time */
@@ -153,8 +155,9 @@ struct weir_generation {
   weir_u32 verdicts;
   weir_u32 definitions;
   weir_u32 next_name; /* for rules that are added without a name */
+  weir_u64 serial;    /* of no other generation of the interface, and never 0 in the map */
   struct weir_field_rows field[WEIR_FIELD_COUNT];
-  weir_u64 pad[32];
+  weir_u64 pad[31];
 };
 WEIR_ASSERT_SIZE(struct weir_generation, WEIR_ROW_SIZE);
 

@@ -85,7 +85,9 @@ Outcome<void> publish(const xdp::Maps& maps, const FilterState& before, std::uin
     raw.push_back(to_map(rule));
   }
   const std::uint32_t slot = 1 - current;
-  if (auto r = maps.put_generation(slot, compile(raw, next_name)); !r) return r;
+  std::vector<weir_row> rows = compile(raw, next_name);
+  rows[0].generation.serial = std::max(before.serial + 1, nanoseconds(now));
+  if (auto r = maps.put_generation(slot, rows); !r) return r;
   // What was in the slot is read by nobody any more, so nobody counts where its rules did; and what is there now is not
   // current yet.
   for (const std::uint32_t index : fresh)
@@ -102,6 +104,7 @@ Outcome<FilterState> read_rules(const xdp::Maps& maps, const Selection& selected
   if (!generation) return Err(generation.error());
   if (!*generation) return out;
   out.next_name = std::max<std::uint32_t>((*generation)->header().next_name, 1);
+  out.serial = (*generation)->header().serial;
   for (const weir_rule& raw : (*generation)->rules()) out.rules.push_back(from_map(raw));
   return out;
 }

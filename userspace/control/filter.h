@@ -28,6 +28,7 @@ struct FilterState {
   std::optional<Duration> pending;  // what is left of the time to confirm them
   bool rolled_back = false;         // the last change was not confirmed in time: these are the rules from before it
   std::uint32_t next_name = 1;
+  std::uint64_t serial = 0;  // of the generation (weir_generation.serial)
 };
 enum class RuleCounters : std::uint8_t { read, leave_out };
 // CAP_SYS_ADMIN, as Maps::generation().

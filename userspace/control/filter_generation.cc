@@ -15,6 +15,7 @@ weir_rule_verdict verdict_of(const weir_rule& rule) {
   out.action = rule.action;
   out.limit = rule.limit;
   out.counter = rule.counter;
+  out.sample = rule.sample;
   if (rule.limit == 0) return out;
   out.rate = rule.rate;
   out.depth = static_cast<weir_u64>(Wide{rule.burst} * WEIR_LIMIT_SECOND / rule.rate);

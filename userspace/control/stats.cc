@@ -37,6 +37,10 @@ const char* verdict_name(weir_verdict v) {
   return v < WEIR_VERDICT_COUNT ? names[v] : "?";
 }
 
+bool is_of_xdp(const ReasonFacts& facts) {
+  return facts.verdict == WEIR_V_PASS || facts.verdict == WEIR_V_DROP || facts.verdict == WEIR_V_STEER;
+}
+
 weir_counter Snapshot::total(weir_verdict v) const {
   weir_counter sum{};
   for (const ReasonFacts& r : reasons()) {

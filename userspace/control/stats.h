@@ -26,6 +26,8 @@ struct ReasonFacts {
 };
 const std::array<ReasonFacts, WEIR_REASON_COUNT>& reasons();
 const char* verdict_name(weir_verdict v);
+// The XDP program counts it.
+bool is_of_xdp(const ReasonFacts& facts);
 
 struct EngineQueueCounters {
   std::uint32_t queue = 0;

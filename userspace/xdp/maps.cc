@@ -19,23 +19,24 @@ namespace weir::xdp {
 namespace {
 
 constexpr std::array<const char*, kMapCount> kNames = {
-    "config",        "heartbeats",      "local_addrs", "steer_index", "steer",         "steer_counters", "counters",
-    "rule_counters", "engine_counters", "filter",      "limits",      "limit_sources", "fragments",      "secrets",
-    "xsks",          "guarded"};
+    "config",        "heartbeats",      "local_addrs", "steer_index",   "steer",         "steer_counters", "counters",
+    "rule_counters", "engine_counters", "filter",      "limits",        "limit_sources", "fragments",      "secrets",
+    "xsks",          "guarded",         "captures",    "capture_slots", "drop_samples"};
 // What the ABI version promises of each: checked, so that a value is never read into memory of another size.
 constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
-    sizeof(weir_config),  sizeof(weir_heartbeat), sizeof(weir_u32),
-    sizeof(weir_u32),     sizeof(weir_steer),     sizeof(weir_counter),
-    sizeof(weir_counter), sizeof(weir_counter),   sizeof(weir_engine_counters),
-    sizeof(weir_u32),     sizeof(weir_u64),       sizeof(weir_u64),
-    sizeof(weir_u32),     sizeof(weir_secrets),   sizeof(weir_u32),
-    sizeof(weir_guard)};
+    sizeof(weir_config),     sizeof(weir_heartbeat), sizeof(weir_u32),
+    sizeof(weir_u32),        sizeof(weir_steer),     sizeof(weir_counter),
+    sizeof(weir_counter),    sizeof(weir_counter),   sizeof(weir_engine_counters),
+    sizeof(weir_u32),        sizeof(weir_u64),       sizeof(weir_u64),
+    sizeof(weir_u32),        sizeof(weir_secrets),   sizeof(weir_u32),
+    sizeof(weir_guard),      sizeof(weir_u32),       sizeof(weir_capture_slot),
+    sizeof(weir_drop_sample)};
 
 constexpr std::size_t at(MapId id) { return static_cast<std::size_t>(id); }
 // Those that only root's tools need, or that nothing reads by descriptor.
 bool is_optional(MapId id) {
   return id == MapId::secrets || id == MapId::fragments || id == MapId::limits || id == MapId::limit_sources ||
-         id == MapId::guarded;
+         id == MapId::guarded || id == MapId::captures || id == MapId::capture_slots || id == MapId::drop_samples;
 }
 
 weir_steer_key steer_key(std::uint8_t protocol, std::uint16_t port) { return {protocol, 0, to_be16(port)}; }

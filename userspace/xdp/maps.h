@@ -47,8 +47,11 @@ enum class MapId : std::uint8_t {
   secrets,
   xsks,
   guarded,
+  captures,
+  capture_slots,
+  drop_samples,
 };
-inline constexpr std::size_t kMapCount = 16;
+inline constexpr std::size_t kMapCount = 19;
 const char* map_name(MapId id);
 
 // Descriptors by MapId; -1 where a map is not at hand.

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""weir dump: what it shows is what the counters count, and nothing that becomes of it holds up the traffic."""
+import json
+import os
+import pathlib
+import signal
+import struct
+import subprocess
+import tempfile
+import unittest
+
+import story
+from story import V4, V6, lab
+
+
+def packets(path):
+    """(octets of the frame, comment, outbound) of each packet in a pcapng file of this machine's byte order."""
+    data = pathlib.Path(path).read_bytes()
+    at, found = 0, []
+    while at < len(data):
+        kind, size = struct.unpack_from("=II", data, at)
+        assert size % 4 == 0 and struct.unpack_from("=I", data, at + size - 4)[0] == size
+        if kind == 6:
+            captured, = struct.unpack_from("=I", data, at + 20)
+            option, comment, outbound = at + 28 + (captured + 3) // 4 * 4, "", None
+            while option < at + size - 4:
+                code, length = struct.unpack_from("=HH", data, option)
+                value = data[option + 4:option + 4 + length]
+                if code == 1:
+                    comment = value.decode()
+                if code == 2:
+                    outbound = struct.unpack("=I", value)[0] & 3 == 2
+                option += 4 + (length + 3) // 4 * 4
+            found.append((data[at + 28:at + 28 + captured], comment, outbound))
+        at += size
+    return found
+
+
+class Dumping:
+    """weir dump on a host, from the moment it listens. Its output goes to a file, unless it goes to a pipe."""
+
+    def __init__(self, host, *options, stdout=None):
+        self.host = host
+        self.errors = tempfile.NamedTemporaryFile(mode="r", prefix="weir-dump-")
+        self.out = tempfile.NamedTemporaryFile(prefix="weir-dump-")
+        with open(self.errors.name, "w") as errors, open(self.out.name, "w") as out:
+            self.process = host.popen(lab.WEIR, "dump", "veth0", *options, stdout=stdout or out, stderr=errors)
+        before = listening(host)
+        lab.wait_until(lambda: listening(host) > before or self.process.poll() is not None, "a dump that listens")
+
+    def text(self):
+        return pathlib.Path(self.out.name).read_text()
+
+    def stop(self):
+        """(captured, shown, lost), as it says at its end."""
+        self.process.send_signal(signal.SIGINT)
+        assert self.process.wait(timeout=20) == 0
+        return self.totals()
+
+    def totals(self):
+        words = pathlib.Path(self.errors.name).read_text().split()
+        return int(words[1]), int(words[3]), int(words[5])
+
+
+def listening(host):
+    """How many listen, by the bits of config.captures (common/abi.h)."""
+    raw = subprocess.run(["bpftool", "-j", "map", "dump", "pinned", str(story.pins(host) / "config")], capture_output=True,
+                         text=True, check=True).stdout
+    value = json.loads(raw)[0]
+    octets = bytes(int(octet, 16) for octet in value["value"])
+    return bin(struct.unpack_from("=I", octets, 20)[0]).count("1")
+
+
+class Dump(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        lab.need("ping", "ethtool", "tcpdump", "bpftool")
+
+    def setUp(self):
+        context = lab.Lab()
+        self.lab = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        self.server, self.client = self.lab.pair()
+        self.server.weir("attach", "veth0")
+
+    def ping(self, address, count=5):
+        return self.client.run("ping", "-c", count, "-i", "0.02", "-W", "1", address, check=False).returncode == 0
+
+    def counted(self):
+        rows = json.loads(self.server.weir("-j", "stats", "veth0").stdout)["reasons"]
+        return {(r["verdict"], r["name"]): r["packets"] for r in rows}
+
+    def test_comments_and_counters(self):
+        self.server.weir("filter", "add", "name", "noping", "drop", "proto", "icmp")
+        self.server.weir("filter", "add", "name", "noping6", "drop", "proto", "icmpv6", "icmp-type", "128")
+        with tempfile.NamedTemporaryFile() as file:
+            before = self.counted()
+            dump = Dumping(self.server, "-w", file.name)
+            for address in (V4, V6):
+                self.assertFalse(self.ping(address))
+            captured, shown, lost = dump.stop()
+            after = self.counted()
+            moved = {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)}
+            self.assertEqual((captured, lost), (sum(moved.values()), 0))
+            found = packets(file.name)
+            self.assertEqual(shown, len(found))
+            told = {}
+            for _, comment, outbound in found:
+                words = dict(word.split("=") for word in comment.split())
+                self.assertFalse(outbound)
+                told[(words["verdict"], words["reason"])] = told.get((words["verdict"], words["reason"]), 0) + 1
+            self.assertEqual(told, moved)
+            for name, kind in (("noping", b"\x08\x00"), ("noping6", b"\x86\xdd")):
+                self.assertEqual(len([1 for frame, comment, _ in found if f"rule={name} " in comment and frame[12:14] == kind]), 5, name)
+            read = self.client.run("tcpdump", "-n", "-r", file.name, "icmp or icmp6[0] == 128")
+            self.assertEqual(len(read.stdout.splitlines()), 10)
+
+    def test_a_pipe_to_tcpdump(self):
+        done = self.server.popen("sh", "-c", f"{lab.WEIR} dump veth0 -w - icmp | tcpdump -n -c 3 -r -")
+        lab.wait_until(lambda: listening(self.server), "a dump that listens")
+        self.assertTrue(self.ping(V4, 10))
+        out, _ = done.communicate(timeout=20)
+        self.assertEqual(out.count("ICMP echo request"), 3)
+        self.assertNotIn("weir: ", out)
+
+    def test_only_what_was_asked_for(self):
+        self.server.weir("filter", "add", "name", "no", "drop", "proto", "icmp")
+        dropped = Dumping(self.server, "--verdict", "drop")
+        by_reason = Dumping(self.server, "-j", "--reason", "icmp", "--count", "2")
+        by_expression = Dumping(self.server, "ip6", "and", "icmp6[0] == 128", "--snaplen", "60", "-j")
+        self.ping(V4, 3)
+        self.ping(V6, 4)
+        self.assertEqual(by_reason.process.wait(timeout=20), 0)
+        self.assertEqual(by_reason.totals()[1], 2)
+        self.assertEqual(dropped.stop(), (3, 3, 0))
+        self.assertEqual(dropped.text().count("filter_drop rule no\n"), 3)
+        self.assertEqual(by_expression.stop()[1], 4)
+        for line in by_expression.text().splitlines():
+            told = json.loads(line)
+            self.assertEqual((told["packet"], told["length"], len(told["octets"])), ("fd77::2 > fd77::1 icmpv6 type 128", 118, 120))
+
+    def test_killed(self):
+        dump = Dumping(self.server)
+        self.ping(V4, 1)
+        dump.process.kill()
+        dump.process.wait()
+        self.assertTrue(self.ping(V4, 3))
+        # Its lease ends within a second, and the next frame takes its bit away.
+        lab.wait_until(lambda: self.ping(V4, 1) and listening(self.server) == 0, "an end of the lease")
+        self.assertEqual(Dumping(self.server).stop()[2], 0)
+
+    def test_a_reader_that_does_not_read(self):
+        read, write = os.pipe()
+        with open(read, "rb"), open(write, "wb") as pipe:
+            dump = Dumping(self.server, "-w", "-", "icmp or icmp6", stdout=pipe)
+            before = self.counted()[("pass", "icmp")] if ("pass", "icmp") in self.counted() else 0
+            # Far more than the pipe, the rings and the command hold.
+            done = self.client.run("ping", "-q", "-f", "-c", "20000", "-s", "1400", V4, timeout=100)
+            self.assertIn("20000 received, 0% packet loss", done.stdout)
+            self.assertEqual(self.counted()[("pass", "icmp")] - before, 20000)
+            dump.process.send_signal(signal.SIGINT)
+            dump.process.send_signal(signal.SIGINT)
+            lab.wait_until(lambda: dump.process.poll() is not None or dump.process.send_signal(signal.SIGINT), "an end")
+            captured, shown, lost = dump.totals()
+            self.assertGreaterEqual(captured, 20000)
+            self.assertGreater(lost, 0)
+            self.assertGreater(shown, 0)
+            self.assertLessEqual(shown + lost, captured)
+
+    def test_as_many_as_can(self):
+        dumps = [Dumping(self.server) for _ in range(4)]
+        refused = self.server.weir("dump", "veth0", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(str(dumps[0].process.pid), refused.stderr)
+        self.ping(V4, 2)
+        for dump in dumps:
+            captured, shown, lost = dump.stop()
+            self.assertEqual((captured, lost), (shown, 0))
+            self.assertGreaterEqual(captured, 2)
+        self.assertEqual(listening(self.server), 0)
+
+    def test_detached_meanwhile(self):
+        dump = Dumping(self.server)
+        self.server.weir("detach", "veth0")
+        self.assertEqual(dump.process.wait(timeout=20), 1)
+        self.assertIn("weir has been detached", pathlib.Path(dump.errors.name).read_text())
+
+
+if __name__ == "__main__":
+    lab.main()
