@@ -5,7 +5,7 @@
 
 #include <ctime>
 
-#include "weir/control/frame_text.h"
+#include "weir/control/test_packet.h"
 
 namespace weir::cli {
 namespace {
@@ -29,10 +29,10 @@ std::string line(const DumpedFrame& frame, std::uint64_t epoch_ns) {
   const auto seconds = static_cast<std::time_t>(epoch_ns / 1'000'000'000);
   std::tm local{};
   localtime_r(&seconds, &local);
-  std::string out = fmt::format("{:02}:{:02}:{:02}.{:06} {} {} {} length {}  {}", local.tm_hour, local.tm_min,
-                                local.tm_sec, epoch_ns % 1'000'000'000 / 1000, frame.outbound ? "out" : "in ",
+  std::string out = fmt::format("{:02}:{:02}:{:02}.{:06} {} {} {}  {}", local.tm_hour, local.tm_min, local.tm_sec,
+                                epoch_ns % 1'000'000'000 / 1000, frame.outbound ? "out" : "in ",
                                 paint(colour(frame), fmt::format("{:<5}", frame.verdict)),
-                                control::frame_text(frame.octets), frame.length, frame.reason);
+                                control::frame_text(frame.octets, frame.length), frame.reason);
   if (frame.rule) out += " rule " + *frame.rule;
   if (frame.sampled) out += " sampled";
   return out + "\n";
@@ -48,7 +48,7 @@ Json to_json(const DumpedFrame& frame, std::uint64_t epoch_ns) {
   out["queue"] = frame.queue ? Json(*frame.queue) : Json(nullptr);
   out["sampled"] = frame.sampled;
   out["length"] = frame.length;
-  out["packet"] = control::frame_text(frame.octets);
+  out["packet"] = control::frame_text(frame.octets, frame.length);
   out["octets"] = hex(frame.octets.data(), frame.octets.size());
   return out;
 }

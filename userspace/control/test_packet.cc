@@ -300,9 +300,11 @@ std::string body_text(Reader& r, unsigned type) {
 
 }  // namespace
 
-std::string frame_text(std::span<const std::byte> frame) {
-  Reader r(frame);
-  const std::string size = ", " + std::to_string(frame.size()) + " octets";
+std::string frame_text(std::span<const std::byte> frame) { return frame_text(frame, frame.size()); }
+
+std::string frame_text(std::span<const std::byte> beginning, std::size_t length) {
+  Reader r(beginning);
+  const std::string size = ", " + std::to_string(length) + " octets";
   const auto ethernet = r.take(14);
   if (!ethernet) return "less than an Ethernet header" + size;
   unsigned type = at16(*ethernet, 12);

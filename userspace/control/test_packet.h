@@ -30,5 +30,7 @@ Outcome<std::vector<std::byte>> parse_hex(std::string_view text);
 
 // One line: "tcp 192.0.2.1:40000 -> 198.51.100.7:443 S, 54 octets". Of any octets; what cannot be read is left out.
 std::string frame_text(std::span<const std::byte> frame);
+// Of a frame of that length, of which `beginning` is at hand.
+std::string frame_text(std::span<const std::byte> beginning, std::size_t length);
 
 }  // namespace weir::control

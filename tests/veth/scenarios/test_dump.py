@@ -40,12 +40,11 @@ class Dumping:
     """weir dump on a host, from the moment it listens. Its output goes to a file, unless it goes to a pipe."""
 
     def __init__(self, host, *options, stdout=None):
-        self.host = host
+        before = listening(host)
         self.errors = tempfile.NamedTemporaryFile(mode="r", prefix="weir-dump-")
         self.out = tempfile.NamedTemporaryFile(prefix="weir-dump-")
         with open(self.errors.name, "w") as errors, open(self.out.name, "w") as out:
             self.process = host.popen(lab.WEIR, "dump", "veth0", *options, stdout=stdout or out, stderr=errors)
-        before = listening(host)
         lab.wait_until(lambda: listening(host) > before or self.process.poll() is not None, "a dump that listens")
 
     def text(self):
@@ -137,7 +136,7 @@ class Dump(unittest.TestCase):
         self.assertEqual(by_expression.stop()[1], 4)
         for line in by_expression.text().splitlines():
             told = json.loads(line)
-            self.assertEqual((told["packet"], told["length"], len(told["octets"])), ("fd77::2 > fd77::1 icmpv6 type 128", 118, 120))
+            self.assertEqual((told["packet"], told["length"], len(told["octets"])), ("icmpv6 fd77::2 -> fd77::1 type 128, 118 octets", 118, 120))
 
     def test_killed(self):
         dump = Dumping(self.server)
