@@ -17,4 +17,10 @@ std::uint64_t serving_queues(const std::vector<control::QueueStatus>& queues) {
   return bits;
 }
 
+const char* listening_name(const control::SteerEntry& entry, std::uint64_t serving) {
+  if (entry.draining) return "draining";
+  if ((entry.listeners & serving) != 0) return "listening";
+  return entry.reserved ? "connecting" : "not listening";
+}
+
 }  // namespace weir::cli

@@ -22,4 +22,7 @@ EngineView view(const control::QueueStatus& queue);
 // Bit q: the engine of queue q is serving.
 std::uint64_t serving_queues(const std::vector<control::QueueStatus>& queues);
 
+// Whether an engine listens there: "listening", "not listening", "draining", "connecting" (an outgoing port).
+const char* listening_name(const control::SteerEntry& entry, std::uint64_t serving);
+
 }  // namespace weir::cli

@@ -18,6 +18,31 @@ bool coloured() {
   return yes;
 }
 
+// The octets at the beginning of `text` that are one of paint()'s sequences.
+std::size_t painted(std::string_view text) {
+  for (const std::string_view sequence : {"\033[0m", "\033[2m", "\033[31m", "\033[32m", "\033[33m"})
+    if (text.substr(0, sequence.size()) == sequence) return sequence.size();
+  return 0;
+}
+
+// The octets at its beginning that are one character of UTF-8 and no control character but line end and tab; else 0.
+// (The controls U+0080 to U+009F are obeyed like escape sequences.)
+std::size_t character(std::string_view text) {
+  const auto octet = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+  const unsigned first = octet(0);
+  if (first < 0x80) return (first >= 0x20 && first != 0x7f) || first == '\n' || first == '\t' ? 1 : 0;
+  const std::size_t n = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  for (std::size_t i = 1; i < n; ++i)
+    if ((octet(i) & 0xc0) != 0x80) return 0;
+  // Longer than it need be, a surrogate, beyond the last: none of them is UTF-8.
+  const unsigned second = octet(1);
+  if ((first == 0xc2 && second < 0xa0) || (first == 0xe0 && second < 0xa0) || (first == 0xed && second >= 0xa0) ||
+      (first == 0xf0 && second < 0x90) || (first == 0xf4 && second >= 0x90))
+    return 0;
+  return n;
+}
+
 // Letters on the screen: escape sequences of paint() take no room.
 std::size_t width(std::string_view text) {
   std::size_t n = 0;
@@ -62,12 +87,42 @@ std::string Columns::text(std::string_view indent) const {
   return out;
 }
 
-void print(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+void print_as_it_is(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); }
+
+void print(std::string_view text) { print_as_it_is(harmless(text)); }
 
 void print_line(const Json& document) {
-  // Names come from the kernel, and may hold any octet.
-  print(document.dump(-1, ' ', false, Json::error_handler_t::replace));
-  print("\n");
+  // Names come from the kernel, and may hold any octet; as ASCII, none of them is one that a terminal obeys.
+  print_as_it_is(document.dump(-1, ' ', true, Json::error_handler_t::replace));
+  print_as_it_is("\n");
+}
+
+std::string harmless(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    std::size_t n = painted(text);
+    if (n == 0) n = character(text);
+    if (n > 0)
+      out += text.substr(0, n);
+    else
+      out += '?';
+    text.remove_prefix(std::max<std::size_t>(n, 1));
+  }
+  return out;
+}
+
+std::string fit(std::string_view line, std::size_t columns) {
+  std::string out;
+  std::size_t used = 0;
+  while (!line.empty()) {
+    const std::size_t escape = painted(line);
+    const std::size_t n = escape > 0 ? escape : std::max<std::size_t>(character(line), 1);
+    // What ends a colour is kept, however little room there is.
+    if (escape > 0 || used++ < columns) out += line.substr(0, n);
+    line.remove_prefix(n);
+  }
+  return out;
 }
 
 std::string join(const std::vector<std::string>& parts, std::string_view between) {

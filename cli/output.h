@@ -38,7 +38,13 @@ class Columns {
   std::vector<std::vector<std::string>> rows_;
 };
 
-void print(std::string_view text);      // to standard output
+// To standard output. Names in it may hold any octet: what a terminal would obey is '?', but for the line end, the tab
+// and what paint() writes.
+void print(std::string_view text);
+void print_as_it_is(std::string_view text);
+std::string harmless(std::string_view text);
+// The beginning of a line that has room in so many columns; paint() takes none.
+std::string fit(std::string_view line, std::size_t columns);
 void print_line(const Json& document);  // compact, with a newline
 std::string join(const std::vector<std::string>& parts, std::string_view between = ", ");
 std::string seconds_text(Duration d);  // "0.3 s", "12 s", "3 min", "2 h"

@@ -65,12 +65,6 @@ Json to_json(const control::SteerEntry& entry, std::uint64_t serving) {
   return out;
 }
 
-const char* listening_name(const control::SteerEntry& entry, std::uint64_t serving) {
-  if (entry.draining) return "draining";
-  if ((entry.listeners & serving) != 0) return "listening";
-  return entry.reserved ? "connecting" : "not listening";
-}
-
 void reap_if_allowed(const control::Instance& instance) {
   if (!control::has_capability(Capability::bpf)) return;
   const auto lock = control::Lock::acquire(Duration::milliseconds(200));

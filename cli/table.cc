@@ -82,6 +82,23 @@ std::vector<Command> make_commands() {
        "was lost between it and the engine; taken and lost are what the engine did with what it got.\n",
        "weir stats eth0 --watch 2"});
 
+  table.push_back(
+      {"top",
+       "",
+       "rates by verdict, reason, rule, port, engine and connection, as a live screen",
+       {positional("IFACE", Value::interface, Need::optional, kIface),
+        option("--interval", "SECONDS", Value::seconds, "between two looks; 1 unless given"),
+        option("--view", "overview|reasons|rules|ports|engines|connections", Value::choice, "what to begin with"),
+        option("--sort", "packets|bits|total|name", Value::choice, "what its rows are in order of"),
+        flag("--batch", "frame after frame as plain text; as it is where standard output is no terminal"),
+        option("--count", "N", Value::number, "so many frames in batch mode, or with -j; else until it is ended")},
+       Rest::none,
+       run_top,
+       "Keys: 1-6 and tab choose the view, s what it is in order of, r the direction, p or space pause, arrows\n"
+       "and pages scroll, q quits. It goes on when the interface is detached, attached anew or replaced, and\n"
+       "says so.\n",
+       "weir top eth0"});
+
   const Arg protocol = word("protocol", "tcp|udp", Need::optional, "tcp unless given");
   const Arg port = positional("PORT", Value::port, Need::required, "1-65535, or a name of /etc/services");
   const Arg dev = keyword("dev", "IFACE", Value::interface, kDev);

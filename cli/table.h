@@ -65,6 +65,7 @@ Outcome<int> run_attach(const Context&);
 Outcome<int> run_detach(const Context&);
 Outcome<int> run_status(const Context&);
 Outcome<int> run_stats(const Context&);
+Outcome<int> run_top(const Context&);
 Outcome<int> run_steer_add(const Context&);
 Outcome<int> run_steer_del(const Context&);
 Outcome<int> run_steer_list(const Context&);

@@ -32,7 +32,6 @@ inline std::vector<std::uint32_t> queue_numbers(std::uint64_t bits) {
 // A steering entry, as `status` and `steer list` have it. `serving` are the queues whose engines are there: a
 // listener's mark outlives an engine that was killed.
 Json to_json(const control::SteerEntry& entry, std::uint64_t serving);
-const char* listening_name(const control::SteerEntry& entry, std::uint64_t serving);
 
 // Takes out entries whose last flow has ended, where this process may; one who may only read sees them as draining.
 void reap_if_allowed(const control::Instance& instance);

@@ -15,18 +15,6 @@
 namespace weir::control {
 namespace {
 
-// False when `until` has passed first.
-bool wait_for(int fd, short events, Instant until) {
-  for (;;) {
-    const std::int64_t left = (until - monotonic_now()).count_ms();
-    if (left <= 0) return false;
-    pollfd p{fd, events, 0};
-    const int n = ::poll(&p, 1, static_cast<int>(std::min<std::int64_t>(left, 60'000)));
-    if (n > 0) return true;
-    if (n < 0 && errno != EINTR) return false;
-  }
-}
-
 Err<Error> silent() { return xdp::fail("the engine does not answer: it is stopped, or very busy", ETIMEDOUT); }
 
 }  // namespace
@@ -35,8 +23,8 @@ std::string engine_socket_path(std::uint64_t netns_cookie, std::uint32_t ifindex
   return run_directory(netns_cookie, ifindex) + "/engine.sock";
 }
 
-Outcome<std::string> ask_engine(const std::string& path, const std::string& request, Duration patience) {
-  Instant until = monotonic_now() + patience;
+Outcome<EngineQuestion> EngineQuestion::ask(const std::string& path, const std::string& request, Instant now,
+                                            const Bounds& bounds) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return xdp::fail("the engine's socket path is too long", ENAMETOOLONG);
@@ -51,32 +39,63 @@ Outcome<std::string> ask_engine(const std::string& path, const std::string& requ
                                  : errno == EACCES ? "run it as root or as the engine's user"
                                                    : ""));
   }
-  const std::string line = request + "\n";
-  for (std::size_t sent = 0; sent < line.size();) {
-    const ssize_t n = ::send(fd.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+  return EngineQuestion(std::move(fd), request + "\n", path, now, bounds);
+}
+
+EngineQuestion::EngineQuestion(xdp::Fd fd, std::string line, std::string path, Instant now, const Bounds& bounds)
+    : fd_(std::move(fd)),
+      line_(std::move(line)),
+      path_(std::move(path)),
+      bounds_(bounds),
+      quiet_until_(now + bounds.patience),
+      whole_until_(bounds.whole == Duration::max() ? Instant::never() : now + bounds.whole) {}
+
+short EngineQuestion::events() const { return sent_ < line_.size() ? POLLOUT : POLLIN; }
+
+std::optional<Outcome<std::string>> EngineQuestion::go_on(Instant now) {
+  while (sent_ < line_.size()) {
+    const ssize_t n = ::send(fd_.get(), line_.data() + sent_, line_.size() - sent_, MSG_NOSIGNAL);
+    if (n > 0)
+      sent_ += static_cast<std::size_t>(n);
+    else if (errno == EAGAIN)
+      break;
+    else if (errno != EINTR)
+      return Outcome<std::string>(Err(xdp::system_error(errno, "asking the engine at " + path_)));
+  }
+  std::array<char, 65'536> buffer;
+  // So much at one time, that the one who asks is never held up by a long answer.
+  for (int reads = 0; sent_ == line_.size() && reads < 64; ++reads) {
+    const ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
     if (n > 0) {
-      sent += static_cast<std::size_t>(n);
-    } else if (errno != EAGAIN && errno != EINTR) {
-      return Err(xdp::system_error(errno, "asking the engine at " + path));
-    } else if (!wait_for(fd.get(), POLLOUT, until)) {
-      return silent();
+      if (answer_.size() + static_cast<std::size_t>(n) > bounds_.octets)
+        return Outcome<std::string>(xdp::fail("the engine's answer is longer than what is read of it", EFBIG));
+      answer_.append(buffer.data(), static_cast<std::size_t>(n));
+      quiet_until_ =
+          now + bounds_.patience;  // thousands of connections take their time to tell; silence is what counts
+    } else if (n == 0) {
+      if (answer_.empty())
+        return Outcome<std::string>(xdp::fail("the engine refused to answer: it is another user's", EACCES));
+      return Outcome<std::string>(std::move(answer_));
+    } else if (errno == EAGAIN) {
+      break;
+    } else if (errno != EINTR) {
+      return Outcome<std::string>(Err(xdp::system_error(errno, "reading the engine's answer")));
     }
   }
-  std::string answer;
-  std::array<char, 16'384> buffer;
+  if (now >= deadline()) return Outcome<std::string>(silent());
+  return std::nullopt;
+}
+
+Outcome<std::string> ask_engine(const std::string& path, const std::string& request, Duration patience) {
+  auto question = EngineQuestion::ask(path, request, monotonic_now(), {patience, Duration::max(), SIZE_MAX});
+  if (!question) return Err(question.error());
   for (;;) {
-    const ssize_t n = ::recv(fd.get(), buffer.data(), buffer.size(), 0);
-    if (n > 0) {
-      answer.append(buffer.data(), static_cast<std::size_t>(n));
-      until = monotonic_now() + patience;  // thousands of connections take their time to tell; silence is what counts
-    } else if (n == 0) {
-      if (answer.empty()) return xdp::fail("the engine refused to answer: it is another user's", EACCES);
-      return answer;
-    } else if (errno != EAGAIN && errno != EINTR) {
-      return Err(xdp::system_error(errno, "reading the engine's answer"));
-    } else if (!wait_for(fd.get(), POLLIN, until)) {
-      return silent();
-    }
+    auto answer = question->go_on(monotonic_now());
+    if (answer) return std::move(*answer);
+    const std::int64_t left = (question->deadline() - monotonic_now()).count_ms() + 1;
+    pollfd waiting{question->fd(), question->events(), 0};
+    if (::poll(&waiting, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000))) < 0 && errno != EINTR)
+      return Err(xdp::system_error(errno, "waiting for the engine"));
   }
 }
 

@@ -8,8 +8,8 @@
 //   {"cmd":"ping"}     {"ok":true,"pid":N}
 //   {"cmd":"sync"}     {"ok":true}: the engine has compared its marks with the steering entries just now
 //   {"cmd":"sockets"}  {"ok":true,"pid":N,"interface":"eth0","listeners":[...],"fast_open":{...},"time_wait":N,
-//                      "connections":[...]}: how many wait in TIME-WAIT, and all others; with "time_wait":true those too.
-//                      Told piece by piece: not of one instant
+//                      "connections":[...]}: how many wait in TIME-WAIT, and all others; with "time_wait":true those
+//                      too. Told piece by piece: not of one instant
 //   {"cmd":"cc"}       {"ok":true,"pid":N,"interface":"eth0","default":"cubic","controllers":["cubic",...],
 //                      "connections":{"cubic":N,...}}: congestion control, of new connections, that the engine knows,
 //                      and how many connections have each
@@ -46,16 +46,49 @@
 //   In TIME-WAIT state, addresses, recv_window, recv_scale and timestamps are all that is known; the rest is zero.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "weir/base/time.h"
 #include "weir/control/instance.h"
+#include "weir/xdp/fd.h"
 
 namespace weir::control {
 
 // "/run/weir/<cookie>-<ifindex>/engine.sock"
 std::string engine_socket_path(std::uint64_t netns_cookie, std::uint32_t ifindex);
+
+// A question that is on its way: for one who has a loop of its own and must not wait.
+class EngineQuestion {
+ public:
+  struct Bounds {
+    Duration patience = Duration::seconds(2);  // an engine that says nothing for so long is stopped, or very busy
+    Duration whole = Duration::max();          // and so long the answer may take in all
+    std::size_t octets = SIZE_MAX;             // what an answer may have
+  };
+  // Connects; does not wait for anything. Codes as ask_engine().
+  static Outcome<EngineQuestion> ask(const std::string& path, const std::string& request, Instant now,
+                                     const Bounds& bounds);
+  int fd() const { return fd_.get(); }
+  short events() const;                                                      // what to poll fd() for
+  Instant deadline() const { return std::min(quiet_until_, whole_until_); }  // go_on() is due then, whatever happens
+  // Goes as far as it can without waiting. Nothing: not done yet; else the answer, or why there is none (EFBIG: it is
+  // longer than the bound), and the question is over.
+  std::optional<Outcome<std::string>> go_on(Instant now);
+
+ private:
+  EngineQuestion(xdp::Fd fd, std::string line, std::string path, Instant now, const Bounds& bounds);
+  xdp::Fd fd_;
+  std::string line_;
+  std::string path_;
+  std::size_t sent_ = 0;
+  std::string answer_;
+  Bounds bounds_;
+  Instant quiet_until_;
+  Instant whole_until_;
+};
 
 // Sends `request`, such as {"cmd":"sockets"}, and returns the answer's text. Codes: ENOENT or ECONNREFUSED no engine
 // runs; ETIMEDOUT it is stopped, or busy for longer than `patience`; EACCES it is another user's.

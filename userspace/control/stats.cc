@@ -78,6 +78,8 @@ Outcome<Snapshot> take_snapshot(const Instance& instance, Instant now) {
   auto filter = filter_state(maps, now);
   if (!filter) return Err(filter.error());
   out.rules = std::move(filter->rules);
+  out.filter_pending = filter->pending;
+  out.filter_rolled_back = filter->rolled_back;
   return out;
 }
 

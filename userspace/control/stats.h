@@ -41,6 +41,8 @@ struct Snapshot {
   std::vector<SteerEntry> steered;
   std::vector<Rule> rules;
   std::vector<QueueStatus> queues;
+  std::optional<Duration> filter_pending;  // as in FilterState
+  bool filter_rolled_back = false;
 
   // XDP's frames of one verdict.
   weir_counter total(weir_verdict v) const;
