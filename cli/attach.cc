@@ -5,9 +5,11 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "guard.h"
 #include "output.h"
 #include "table.h"
 #include "weir/control/caps.h"
+#include "weir/control/lock.h"
 #include "words.h"
 
 namespace weir::cli {
@@ -19,7 +21,7 @@ std::vector<std::string> texts(const std::vector<IpAddress>& addresses) {
   return out;
 }
 
-Json to_json(const control::AttachReport& r) {
+Json to_json(const control::AttachReport& r, const std::vector<control::SshSession>& guarded) {
   return {{"interface", r.interface},
           {"ifindex", r.ifindex},
           {"netns_cookie", r.netns_cookie},
@@ -32,7 +34,8 @@ Json to_json(const control::AttachReport& r) {
           {"shared", r.shared},
           {"receive_queues", r.queues},
           {"addresses", texts(r.addresses)},
-          {"notes", r.notes}};
+          {"notes", r.notes},
+          {"guard", sessions_json(guarded)}};
 }
 
 std::string to_text(const control::AttachReport& r) {
@@ -64,6 +67,20 @@ std::string to_text(const control::DetachReport& r) {
   return out;
 }
 
+// After the attach, which takes the lock itself: nothing is filtered or steered yet that was not before.
+Outcome<std::vector<control::SshSession>> guard_attached(const Context& context, const std::string& interface) {
+  const auto because = [&](const Error& e) {
+    return fail(fmt::format("{} is attached, but your SSH session is not guarded: {}", interface, e.message), e.code);
+  };
+  const auto instance = control::Instance::open(interface);
+  if (!instance) return because(instance.error());
+  const auto lock = control::Lock::acquire();
+  if (!lock) return because(lock.error());
+  auto guarded = guard_caller(context, *instance);
+  if (!guarded) return because(guarded.error());
+  return guarded;
+}
+
 }  // namespace
 
 Outcome<int> run_attach(const Context& context) {
@@ -91,8 +108,10 @@ Outcome<int> run_attach(const Context& context) {
       if (const auto present = control::Instance::open(options.interface); !present) return Err(present.error());
     return Err(report.error());
   }
+  const auto guarded = guard_attached(context, options.interface);
+  if (!guarded) return Err(guarded.error());
   if (context.json)
-    print_line(to_json(*report));
+    print_line(to_json(*report, *guarded));
   else
     print(to_text(*report));
   return kOk;

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "filter_change.h"
+#include "guard.h"
 #include "output.h"
 #include "table.h"
 #include "values.h"
@@ -117,14 +118,19 @@ Outcome<int> run_filter_add(const Context& context) {
     if (!number) return Err(number.error());
     position = *number;
   }
+  const auto guarded = guard_caller(context, change->instance);
+  if (!guarded) return Err(guarded.error());
   const auto name = control::filter_add(change->instance.maps(), *rule, position, control::monotonic_now());
   if (!name) return Err(name.error());
   rule->name = *name;
   const std::string& interface = change->instance.interface();
-  if (context.json)
-    print_line(to_json(interface, *rule));
-  else
+  if (context.json) {
+    Json out = to_json(interface, *rule);
+    out["guard"] = sessions_json(*guarded);
+    print_line(out);
+  } else {
     print(fmt::format("{}: rule {}: {}\n", interface, *name, rule->to_string()));
+  }
   return kOk;
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "filter_change.h"
+#include "guard.h"
 #include "output.h"
 #include "table.h"
 #include "values.h"
@@ -177,7 +178,9 @@ Outcome<int> run_filter_apply(const Context& context) {
   if (!before) return Err(before.error());
   const auto changes = control::compare_rules(before->rules, *rules);
   const std::size_t count = rules->size();
-  const auto applied = control::filter_apply(maps, std::move(*rules), confirm, now);
+  const auto guarded = guard_caller(context, change->instance);
+  if (!guarded) return Err(guarded.error());
+  const auto applied = control::filter_apply(maps, std::move(*rules), confirm, now, control::monotonic_now);
   if (!applied) return Err(applied.error());
 
   const std::string& interface = change->instance.interface();
@@ -190,6 +193,7 @@ Outcome<int> run_filter_apply(const Context& context) {
     out["rules"] = count;
     out["confirm_seconds"] = on_trial ? Json(confirm->count_ms() / 1000) : Json(nullptr);
     out["changes"] = to_json(changes);
+    out["guard"] = sessions_json(*guarded);
     print_line(out);
   } else if (!*applied) {
     print(

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "engines.h"
+#include "guard.h"
 #include "table.h"
 #include "weir/control/instance.h"
 #include "words.h"
@@ -69,6 +70,12 @@ std::string filter_trial(const control::Status& facts) {
   return facts.filter_rolled_back ? ": the last change was not confirmed in time, and was taken back" : "";
 }
 
+std::string guarded_text(const control::Status& facts) {
+  std::vector<std::string> sessions;
+  for (const auto& session : facts.guarded) sessions.push_back(guard_text(session));
+  return "SSH, never filtered: " + join(sessions);
+}
+
 struct StaleStatus {
   control::InstanceSummary summary;
 };
@@ -98,6 +105,8 @@ Json to_json(const InterfaceStatus& s) {
   Json steered = Json::array();
   const std::uint64_t serving = serving_queues(s.facts.queues);
   for (const auto& entry : s.facts.steered) steered.push_back(to_json(entry, serving));
+  Json guarded = Json::array();
+  for (const auto& session : s.facts.guarded) guarded.push_back(to_json(session));
   Json addresses = Json::array();
   for (const auto& address : s.facts.addresses) addresses.push_back(address.to_string());
   Json out;
@@ -126,6 +135,7 @@ Json to_json(const InterfaceStatus& s) {
   else
     out["filter_confirm_seconds"] = nullptr;
   out["filter_rolled_back"] = s.facts.filter_rolled_back;
+  out["guarded"] = std::move(guarded);
   out["live_flows"] = s.facts.live_flows;
   out["advice"] = s.advice;
   return out;
@@ -149,6 +159,7 @@ std::string to_text(const InterfaceStatus& s) {
   out += fmt::format("  filter      {}{}\n",
                      facts.rules ? count_text(*facts.rules, "rule", "rules") : "not known: it needs CAP_SYS_ADMIN",
                      filter_trial(facts));
+  if (!facts.guarded.empty()) out += fmt::format("  guard       {}\n", guarded_text(facts));
   out += steered_text(facts);
   for (const std::string& line : s.advice) out += fmt::format("  {} {}\n", paint(Paint::caution, "->"), line);
   return out;

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "engines.h"
+#include "guard.h"
 #include "output.h"
 #include "table.h"
 #include "values.h"
@@ -47,6 +48,19 @@ Outcome<Change> begin(const Context& context) {
   return Change{std::move(*instance), std::move(*lock), *port};
 }
 
+// The operators' sessions would stay, but nobody else could come by SSH any more.
+Outcome<void> refuse_guarded(const Context& context, const control::Instance& instance, const control::Port& port) {
+  if (context.args.has("--no-guard") || port.protocol != control::Protocol::tcp) return {};
+  const auto guards = control::guard_list(instance.maps(), control::monotonic_now());
+  if (!guards) return Err(guards.error());
+  for (const control::GuardedSession& s : *guards)
+    if (s.port == port.number)
+      return fail(fmt::format("{} is the port of sshd, by the guarded session of {}: --no-guard steers it all the same",
+                              port.to_string(), s.remote.to_string()),
+                  EPERM);
+  return {};
+}
+
 }  // namespace
 
 Json to_json(const control::SteerEntry& entry, std::uint64_t serving) {
@@ -74,6 +88,9 @@ void reap_if_allowed(const control::Instance& instance) {
 Outcome<int> run_steer_add(const Context& context) {
   const auto change = begin(context);
   if (!change) return Err(change.error());
+  const auto guarded = guard_caller(context, change->instance);
+  if (!guarded) return Err(guarded.error());
+  if (const auto free = refuse_guarded(context, change->instance, change->port); !free) return Err(free.error());
   const bool drop = context.args.get_or("absent", "pass") == "drop";
   const auto index =
       control::steer_add(change->instance.maps(), change->port, drop ? control::Absent::drop : control::Absent::pass,
@@ -84,7 +101,8 @@ Outcome<int> run_steer_add(const Context& context) {
     print_line({{"interface", interface},
                 {"protocol", control::protocol_name(change->port.protocol)},
                 {"port", change->port.number},
-                {"absent", drop ? "drop" : "pass"}});
+                {"absent", drop ? "drop" : "pass"},
+                {"guard", sessions_json(*guarded)}});
   } else {
     print(
         fmt::format("{}: {} is steered: new connections go to the engine that listens there; {} while there is none\n",

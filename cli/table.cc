@@ -26,6 +26,8 @@ Arg option(std::string_view name, std::string_view metavar, Value value, std::st
 // clang-format on
 
 constexpr std::string_view kDev = "the interface; may be left out where weir is attached to only one";
+constexpr std::string_view kNoGuard =
+    "do not keep the SSH session that this is typed in from the filter and the steering";
 constexpr std::string_view kIface = "the interface; without it, the one weir is attached to";
 
 std::vector<Command> make_commands() {
@@ -42,6 +44,7 @@ std::vector<Command> make_commands() {
                "partial: frames may come with the pseudo-header's checksum only (veth, virtio)"),
         flag("--shared", "beside other XDP programs, by libxdp's dispatcher, where the kernel can run it"),
         flag("--replace", "put this version's program in the place of the attached one; no packet is lost"),
+        flag("--no-guard", kNoGuard),
         flag("--verbose", "on standard error, what libbpf and the kernel's verifier say")},
        Rest::none,
        run_attach,
@@ -108,7 +111,8 @@ std::vector<Command> make_commands() {
                    "give a port's new connections to the engine that listens on it",
                    {protocol, port, dev,
                     keyword("absent", "pass|drop", Value::choice,
-                            "new connections while no engine is there: to the kernel (pass), or dropped")},
+                            "new connections while no engine is there: to the kernel (pass), or dropped"),
+                    flag("--no-guard", "steer sshd's port, too")},
                    Rest::none,
                    run_steer_add,
                    "Connections that the kernel has already stay the kernel's.\n",
@@ -151,7 +155,8 @@ std::vector<Command> make_commands() {
         keyword("length", "N[-M]", Value::rule_word, "octets of the IP packet, its header included"),
         keyword("limit", "RATE", Value::rule_word, "drop what is beyond it: 100/s, 10k/s packets; 500kB/s, 10MB/s"),
         keyword("burst", "N", Value::text, "what an idle limit lets through at once: 20, 64kB; a second's worth"),
-        keyword("per", "rule|source", Value::choice, "one limit for the rule, or one for each source address")},
+        keyword("per", "rule|source", Value::choice, "one limit for the rule, or one for each source address"),
+        flag("--no-guard", kNoGuard)},
        Rest::none,
        run_filter_add,
        "The first rule that matches decides; a frame that none matches is accepted. ARP, neighbour discovery,\n"
@@ -182,7 +187,8 @@ std::vector<Command> make_commands() {
        "put the rules of a file in the place of those there are, at once",
        {file, dev, flag("--dry-run", "show what would change, and change nothing"),
         option("--confirm", "TIME", Value::timespan,
-               "take it back after TIME (60s, 5m) unless `weir filter confirm` comes")},
+               "take it back after TIME (60s, 5m) unless `weir filter confirm` comes"),
+        flag("--no-guard", kNoGuard)},
        Rest::none,
        run_filter_apply,
        "A line a rule: rule NAME ACTION WORDS, with the words of `weir filter add`; # begins a comment. A rule\n"
@@ -244,6 +250,34 @@ std::vector<Command> make_commands() {
        run_filter_test,
        "The program that is attached runs on it and tells: nothing is counted, charged to a limit, or kept.\n",
        "weir filter test from 192.0.2.1 proto tcp port 443"});
+
+  table.push_back(
+      {"guard",
+       "add",
+       "keep TCP from an address to sshd's port from the filter and the steering",
+       {positional("ADDRESS", Value::text, Need::required, "where the operator comes from"),
+        keyword("port", "PORT", Value::port, "of sshd (22)"), dev},
+       Rest::none,
+       run_guard_add,
+       "attach, filter add, filter apply and steer add do it by themselves for the session they are typed in.\n",
+       "weir guard add 192.0.2.1"});
+  table.push_back({"guard",
+                   "del",
+                   "guard an address no more",
+                   {positional("ADDRESS", Value::text, Need::required, "as `weir guard list` shows it"),
+                    keyword("port", "PORT", Value::port, "without it, all of that address"), dev},
+                   Rest::none,
+                   run_guard_del,
+                   "",
+                   "weir guard del 192.0.2.1"});
+  table.push_back({"guard",
+                   "list",
+                   "the SSH sessions that are never filtered and never steered",
+                   {dev},
+                   Rest::none,
+                   run_guard_list,
+                   "",
+                   "weir guard list"});
 
   table.push_back({"sockets",
                    "",

@@ -258,6 +258,20 @@ TEST_F(XdpPolicy, WhatNobodyConfirmsIsTakenBackByXdpItself) {
   EXPECT_FALSE(control::filter_state(maps(), now()).value().rolled_back);
 }
 
+TEST_F(XdpPolicy, TheTimeToConfirmBeginsWhenTheRulesAreInForce) {
+  control::Rule drop;
+  drop.name = "everything";
+  drop.action = control::Action::drop;
+  // The work took a hundred seconds: the trial has all of its sixty left.
+  const Instant began = now() - Duration::seconds(100);
+  ASSERT_TRUE(control::filter_apply(maps(), {drop}, Duration::seconds(60), began, control::monotonic_now).ok());
+  const auto state = control::filter_state(maps(), now()).value();
+  EXPECT_FALSE(state.rolled_back);
+  ASSERT_TRUE(state.pending);
+  EXPECT_GT(*state.pending, Duration::seconds(0));
+  ASSERT_TRUE(control::filter_rollback(maps(), now()).ok());
+}
+
 TEST_F(XdpPolicy, AChangeOnTrialIsConfirmedOrTakenBackAndNothingElse) {
   control::Rule one;
   one.name = "one";

@@ -61,7 +61,7 @@ Outcome<void> check_table(const std::vector<Rule>& rules) {
 // Builds and puts in force. The counters of names that stay go on, in the old generation too, so that those of the
 // other names begin at zero and the old generation's rules keep theirs if it comes back.
 Outcome<void> publish(const xdp::Maps& maps, const FilterState& before, std::uint32_t current, std::vector<Rule> rules,
-                      std::uint32_t next_name, std::optional<Duration> confirm, Instant now) {
+                      std::uint32_t next_name, std::optional<Duration> confirm, Instant now, Clock clock = nullptr) {
   if (auto r = check_table(rules); !r) return r;
   std::map<std::string_view, std::uint32_t> kept;
   std::vector<bool> used(WEIR_RULE_COUNTERS);
@@ -92,7 +92,8 @@ Outcome<void> publish(const xdp::Maps& maps, const FilterState& before, std::uin
   // current yet.
   for (const std::uint32_t index : fresh)
     if (auto r = maps.clear_rule_counter(index); !r) return r;
-  select(maps, slot, confirm ? std::optional(now + *confirm) : std::nullopt);
+  const Instant from = clock != nullptr ? clock() : now;
+  select(maps, slot, confirm ? std::optional(from + *confirm) : std::nullopt);
   return {};
 }
 
@@ -148,13 +149,13 @@ Outcome<FilterState> filter_state(const xdp::Maps& maps, Instant now, RuleCounte
   return state;
 }
 
-Outcome<bool> filter_apply(const xdp::Maps& maps, std::vector<Rule> rules, std::optional<Duration> confirm,
-                           Instant now) {
+Outcome<bool> filter_apply(const xdp::Maps& maps, std::vector<Rule> rules, std::optional<Duration> confirm, Instant now,
+                           Clock clock) {
   auto change = begin(maps, now);
   if (!change) return Err(change.error());
   if (same(change->state.rules, rules)) return false;
   const std::uint32_t next_name = change->state.next_name;
-  if (auto r = publish(maps, change->state, change->slot, std::move(rules), next_name, confirm, now); !r)
+  if (auto r = publish(maps, change->state, change->slot, std::move(rules), next_name, confirm, now, clock); !r)
     return Err(r.error());
   return true;
 }

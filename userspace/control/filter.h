@@ -40,8 +40,11 @@ Outcome<FilterState> filter_state(const xdp::Maps& maps, Instant now, RuleCounte
 // Exactly these rules, in this order; each has a name of its own. A rule whose name is there already keeps its counter
 // and its token bucket. With `confirm`, until that time has passed, or for good if filter_confirm comes before. Returns
 // false where the filter says this already, and nothing was changed. EINVAL, ENOSPC: nothing was changed.
-Outcome<bool> filter_apply(const xdp::Maps& maps, std::vector<Rule> rules, std::optional<Duration> confirm,
-                           Instant now);
+// The time to confirm runs from `now`, or, with `clock` (monotonic_now), from what it says when the rules are put in
+// force: the work before that may take its time.
+using Clock = Instant (*)();
+Outcome<bool> filter_apply(const xdp::Maps& maps, std::vector<Rule> rules, std::optional<Duration> confirm, Instant now,
+                           Clock clock = nullptr);
 // Before the rule that is at `position` now (0: first); at the end without one. Returns the rule's name: its own, or,
 // where it has none, one that is found for it. EEXIST: another rule has the name (the same rule under it is no error).
 Outcome<std::string> filter_add(const xdp::Maps& maps, Rule rule, std::optional<std::uint32_t> position, Instant now);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "weir/control/guard.h"
 #include "weir/control/heartbeat.h"
 #include "weir/control/instance.h"
 #include "weir/control/steer.h"
@@ -43,6 +44,7 @@ struct Status {
   std::optional<std::uint32_t> rules;      // of the filter; nothing without CAP_SYS_ADMIN
   std::optional<Duration> filter_pending;  // what is left to confirm the filter's last change
   bool filter_rolled_back = false;         // nobody did: the rules from before it are in force
+  std::vector<GuardedSession> guarded;     // empty also for one who may not read them
   std::uint64_t live_flows = 0;            // 0 where no engine is there to have them
 };
 

@@ -362,9 +362,10 @@ Outcome<std::vector<std::pair<weir_guard_key, weir_guard>>> Maps::guards() const
 }
 
 Outcome<void> Maps::put_guard(const weir_guard_key& key, const weir_guard& guard) const {
+  // First: a flag without an entry costs a look-up, an entry without the flag guards nobody.
+  fetch_or(config().flags, weir_u32{WEIR_CONFIG_GUARDED});
   if (bpf_map_update_elem(s_->fd(MapId::guarded), &key, &guard, BPF_ANY) != 0)
     return Err(system_error(errno, "guarding an SSH session"));
-  fetch_or(config().flags, weir_u32{WEIR_CONFIG_GUARDED});
   return {};
 }
 
