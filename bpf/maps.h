@@ -49,6 +49,15 @@ struct {
   __type(value, struct weir_steer);
 } steer SEC(".maps");
 
+/* By weir_listening_word(). */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, WEIR_LISTENING_WORDS);
+  __type(key, __u32);
+  __type(value, __u64);
+} listening SEC(".maps");
+
 /* Frames that an entry gave to the engine. */
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

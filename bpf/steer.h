@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "entry.h"
 #include "parse.h"
 
 /* How long the engine of a queue has been silent. The order matters: each is worse than the one before. */
@@ -60,9 +61,10 @@ static __always_inline int kernel_owns(struct xdp_md* ctx, int is_v6, const unio
   return owns;
 }
 
-/* The look-up costs more than all the rest, so it is made only while the kernel may have connections of that port. */
+/* The look-up costs more than all the rest, so it is made only while the kernel may have connections of that port. With
+ * a range of ports that is always: the kernel connects from ports of it without a SYN to be seen. */
 static __always_inline int kernel_may_own(const struct weir_steer* entry) {
-  return *(volatile __u32*)&entry->syns_to_kernel != *(volatile __u32*)&entry->kernel_clear;
+  return entry->port_last_be || *(volatile __u32*)&entry->syns_to_kernel != *(volatile __u32*)&entry->kernel_clear;
 }
 
 static __always_inline int is_own_mac(const struct weir_config* cfg, const struct packet* p) {
@@ -79,46 +81,41 @@ static __always_inline __u32 locality(const union address* a) {
 
 static __always_inline int is_local(const union address* a) { return locality(a) != 0; }
 
-/* The entry of a port, and its index into p->steer. An index whose entry was freed or given to another port in between
- * is none. */
-static __always_inline struct weir_steer* find_entry(struct packet* p, __u8 protocol, __u16 port_be) {
-  struct weir_steer_key key = {.protocol = protocol, .port_be = port_be};
-  __u32* index = bpf_map_lookup_elem(&steer_index, &key);
-  if (!index) return NULL;
-  __u32 at = *index;
-  struct weir_steer* entry = bpf_map_lookup_elem(&steer, &at);
-  if (!entry || entry->protocol != protocol || entry->port_be != port_be) return NULL;
-  p->steer = at;
-  return entry;
-}
-
 /* Where nobody takes a new flow, the entry says who does. A reserved port is the engine's own and was never offered. */
 static __always_inline int when_absent(const struct weir_steer* entry, enum weir_reason otherwise) {
   __u32 flags = entry->flags;
   return (flags & WEIR_STEER_ABSENT_DROP) && !(flags & WEIR_STEER_RESERVED) ? WEIR_R_DROP_ABSENT : otherwise;
 }
 
-static __always_inline int accepts_on(const struct weir_steer* entry, __u32 queue) {
-  return queue < WEIR_MAX_QUEUES && ((*(volatile __u64*)&entry->listeners >> queue) & 1);
+static __always_inline int accepts_on(const struct weir_steer* entry, __u32 queue, __u16 port_be) {
+  if (queue >= WEIR_MAX_QUEUES || !((*(volatile __u64*)&entry->listeners >> queue) & 1)) return 0;
+  if (!entry->port_last_be) return 1;
+  __u16 port = bpf_ntohs(port_be);
+  __u32 at = weir_listening_word(entry->protocol, port);
+  __u64* word = bpf_map_lookup_elem(&listening, &at);
+  return word && ((*(volatile __u64*)word >> (port & 63)) & 1);
 }
 
 static __always_inline int is_draining(const struct weir_config* cfg, const struct weir_steer* entry) {
   return (entry->flags & WEIR_STEER_DRAINING) || (cfg->flags & WEIR_CONFIG_DETACHING);
 }
 
-static __always_inline int steer_syn(const struct weir_config* cfg, const struct weir_steer* entry, __u32 queue) {
+static __always_inline int steer_syn(const struct weir_config* cfg, const struct weir_steer* entry, __u32 queue,
+                                     __u16 port_be) {
   if (is_draining(cfg, entry)) return WEIR_R_PASS_SYN_DRAINING;
   enum engine_state state = engine_state(queue);
-  if (!accepts_on(entry, queue) || state == ENGINE_ABSENT) return when_absent(entry, WEIR_R_PASS_SYN_NO_ACCEPTOR);
+  if (!accepts_on(entry, queue, port_be) || state == ENGINE_ABSENT)
+    return when_absent(entry, WEIR_R_PASS_SYN_NO_ACCEPTOR);
   if (state != ENGINE_FRESH) return when_absent(entry, WEIR_R_PASS_SYN_STALE);
   return WEIR_R_STEER_SYN;
 }
 
 /* A datagram has no connection to keep whole: it goes to the engine while there is one that listens, else to the
  * kernel. */
-static __always_inline int steer_datagram(const struct weir_config* cfg, const struct weir_steer* entry, __u32 queue) {
+static __always_inline int steer_datagram(const struct weir_config* cfg, const struct weir_steer* entry, __u32 queue,
+                                          __u16 port_be) {
   if (is_draining(cfg, entry)) return WEIR_R_PASS_NOT_STEERED;
-  if (!accepts_on(entry, queue) || engine_state(queue) != ENGINE_FRESH)
+  if (!accepts_on(entry, queue, port_be) || engine_state(queue) != ENGINE_FRESH)
     return when_absent(entry, WEIR_R_PASS_NO_SOCKET);
   return WEIR_R_STEER_DATAGRAM;
 }
@@ -140,7 +137,8 @@ static __always_inline int steer_fragment(const struct weir_config* cfg, struct 
 static __always_inline int steer_error(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p) {
   __u32 queue = ctx->rx_queue_index;
   if (p->tagged || p->source_routed) return WEIR_R_PASS_INFRA;
-  struct weir_steer* entry = find_entry(p, p->quoted.protocol, p->quoted.sport_be);
+  struct weir_steer* entry =
+      find_entry(cfg, p, p->quoted.protocol, &p->quoted.src, p->quoted.sport_be, &p->quoted.dst);
   if (!entry) return WEIR_R_PASS_INFRA;
   if (!is_own_mac(cfg, p) || !is_local(&p->flow.dst) || !is_local(&p->quoted.src)) return WEIR_R_PASS_INFRA;
   if (p->quoted.protocol == IPPROTO_TCP && kernel_may_own(entry) &&
@@ -157,17 +155,17 @@ static __always_inline int steer_packet(struct xdp_md* ctx, const struct weir_co
     return protocol == (p->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) ? WEIR_R_PASS_ICMP : WEIR_R_PASS_OTHER_PROTO;
   if (p->tagged) return WEIR_R_PASS_VLAN;
 
-  struct weir_steer* entry = find_entry(p, protocol, p->flow.dport_be);
+  struct weir_steer* entry = find_own_entry(cfg, p);
   if (!entry) return WEIR_R_PASS_NOT_STEERED;
   if (!is_own_mac(cfg, p)) return WEIR_R_PASS_OTHER_MAC;
   __u32 local = locality(&p->flow.dst);
   if (p->source_routed || !local) return WEIR_R_PASS_NOT_LOCAL;
   /* An address may come back: until it does, the segments of an engine's connections are not the kernel's to reset. */
   if (local == WEIR_LOCAL_LEFT && (protocol == IPPROTO_UDP || is_bare_syn(p))) return WEIR_R_PASS_NOT_LOCAL;
-  if (protocol == IPPROTO_UDP) return steer_datagram(cfg, entry, queue);
+  if (protocol == IPPROTO_UDP) return steer_datagram(cfg, entry, queue, p->flow.dport_be);
 
   if (kernel_may_own(entry) &&
       kernel_owns(ctx, p->is_v6, &p->flow.src, p->flow.sport_be, &p->flow.dst, p->flow.dport_be))
     return WEIR_R_PASS_KERNEL_OWNED;
-  return is_bare_syn(p) ? steer_syn(cfg, entry, queue) : steer_to_flow(queue, WEIR_R_STEER_SEGMENT);
+  return is_bare_syn(p) ? steer_syn(cfg, entry, queue, p->flow.dport_be) : steer_to_flow(queue, WEIR_R_STEER_SEGMENT);
 }

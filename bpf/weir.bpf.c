@@ -41,14 +41,14 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
 
   if ((*(volatile const __u32*)&cfg->flags & WEIR_CONFIG_GUARDED) && guards_session(p)) {
     /* If the port is steered, the connection is the kernel's all the same, also when the guard is gone. */
-    if (is_bare_syn(p)) find_entry(p, IPPROTO_TCP, p->flow.dport_be);
+    if (is_bare_syn(p)) find_own_entry(cfg, p);
     return WEIR_R_PASS_GUARD;
   }
 
   reason = filter_packet(p, *(volatile __u64*)&cfg->filter_selector, length);
   if (reason == NEXT_STAGE) return steer_packet(ctx, cfg, p);
   /* A rule may give the kernel a connection on a steered port, and be taken away before the connection ends. */
-  if (reason == WEIR_R_PASS_FILTER && is_bare_syn(p)) find_entry(p, IPPROTO_TCP, p->flow.dport_be);
+  if (reason == WEIR_R_PASS_FILTER && is_bare_syn(p)) find_own_entry(cfg, p);
   return reason;
 }
 

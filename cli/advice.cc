@@ -3,6 +3,7 @@
 
 #include "engines.h"
 #include "status.h"
+#include "words.h"
 
 namespace weir::cli {
 namespace {
@@ -40,6 +41,12 @@ void about_engine(const control::Status& facts, std::vector<std::string>& out) {
                     join(without), facts.interface, facts.queues.size() - without.size()));
 }
 
+std::string engine_app(const control::Status& facts) {
+  for (const control::QueueStatus& queue : facts.queues)
+    if (view(queue).here) return queue.app;
+  return {};
+}
+
 void about_ports(const control::Status& facts, const Firewall& firewall, std::vector<std::string>& out) {
   bool any = false;
   bool serves = false;
@@ -51,13 +58,21 @@ void about_ports(const control::Status& facts, const Firewall& firewall, std::ve
     if (entry.draining) {
       if (entry.flows > 0)
         out.push_back(fmt::format("{0} drains: {1} to go; `weir steer del {0} dev {2} --now` resets them",
-                                  entry.port.to_string(), count_text(entry.flows, "flow", "flows"), facts.interface));
+                                  entry.selector.to_string(), count_text(entry.flows, "flow", "flows"),
+                                  facts.interface));
       continue;
     }
     serves = true;
     if (entry.listeners != 0 || serving == 0) continue;
+    const std::string app = engine_app(facts);
+    if (!entry.app.empty() && entry.app != app) {
+      out.push_back(
+          fmt::format("{}: the engine that is there is {}: `weir run --app {} -- SERVER` starts one of that name",
+                      entry_text(entry), app.empty() ? "without a name" : "named " + app, entry.app));
+      continue;
+    }
     const bool closed = firewall.state == Firewall::State::rules && !facts.bypass_firewall;
-    out.push_back(fmt::format("{}: no acceptor of the engine listens on it{}: {}", entry.port.to_string(),
+    out.push_back(fmt::format("{}: no acceptor of the engine listens on it{}: {}", entry_text(entry),
                               closed ? ", because of the firewall" : " (`weir sockets` has those that do)",
                               entry.absent_drop ? "new connections are dropped" : "the kernel has new connections"));
   }

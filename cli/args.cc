@@ -8,6 +8,7 @@
 #include "values.h"
 #include "weir/control/filter.h"
 #include "weir/control/stats.h"
+#include "weir/control/steer_selector.h"
 
 namespace weir::cli {
 namespace {
@@ -43,6 +44,10 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
   switch (arg.value) {
     case Value::port:
       return of(parse_port(text));
+    case Value::ports:
+      return of(parse_ports(text));
+    case Value::app_name:
+      return of(control::parse_app_name(text));
     case Value::port_range:
       return of(control::parse_port_range(text));
     case Value::protocol:

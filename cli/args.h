@@ -21,10 +21,12 @@ enum class Value : std::uint8_t {
   interface,   // a network device; whether it exists is the command's question
   netns,       // a name under /var/run/netns, or a path
   port,        // 1-65535 or a service name
+  ports,       // as port, or P-Q
   port_range,  // P or P-Q, 1-65535
   protocol,    // tcp, udp, icmp, icmpv6 or 1-255
   prefix,      // ADDRESS or ADDRESS/LENGTH, either family
   number,      // 0-4294967295
+  app_name,    // of an engine
   rule_name,   // of a filter rule
   rule_word,   // the value of the filter rule's word that the argument names
   seconds,     // decimal, more than 0

@@ -87,7 +87,8 @@ Json to_json(const control::FilterTest& test, const FrameVerdict& v, const Frame
     out["rule"] = nullptr;
   }
   if (v.steer)
-    out["steer"] = {{"protocol", control::protocol_name(v.steer->port.protocol)},
+    out["steer"] = {{"entry", v.steer->selector.to_string()},
+                    {"protocol", control::protocol_name(v.steer->port.protocol)},
                     {"port", v.steer->port.number},
                     {"index", v.steer->index}};
   else
@@ -112,7 +113,7 @@ std::string to_text(const control::FilterTest& test, const FrameVerdict& v, cons
   std::string out = fmt::format("{}: {}: {} ({})\n", interface, paint(colour(v), why.verdict), why.text, why.name);
   out += fmt::format("  packet    {}\n", control::frame_text(frame));
   if (v.reason) out += fmt::format("  rule      {}\n", rule_text(test, v));
-  if (v.steer) out += fmt::format("  steering  {}, entry {}\n", v.steer->port.to_string(), v.steer->index);
+  if (v.steer) out += fmt::format("  steering  {}, entry {}\n", entry_text(*v.steer), v.steer->index);
   for (const std::string& note : notes(test, v, queue)) out += fmt::format("  note      {}\n", note);
   return out;
 }

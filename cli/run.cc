@@ -136,6 +136,7 @@ Outcome<int> run_run(const Context& context) {
     user = std::move(*found);
   }
 
+  if (const auto app = context.args.get("--app")) setenv("WEIR_APP", app->c_str(), 1);
   Prepared prepared;
   const auto interface = context.args.get("--interface");
   auto instances = choose_instances(interface);

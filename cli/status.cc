@@ -25,6 +25,7 @@ std::string engine_text(const control::QueueStatus& queue) {
   if (queue.engine == control::EngineState::absent) return out;
   if (!engine.serving) out += fmt::format(" for {}", seconds_text(queue.heartbeat_age));
   out += fmt::format(", pid {}", queue.pid);
+  if (!queue.app.empty()) out += fmt::format(", app {}", queue.app);
   if (!engine.here) return out;
   out += fmt::format(", {}, up {}", queue.zero_copy ? "zero-copy" : "copy mode", seconds_text(queue.uptime));
   if (queue.loop_lag.count_ns() > 0)
@@ -36,6 +37,7 @@ Json to_json(const control::QueueStatus& queue) {
   const bool known = queue.engine != control::EngineState::absent;
   Json out = {{"queue", queue.queue}, {"engine", view(queue).name}};
   out["pid"] = known ? Json(queue.pid) : Json(nullptr);
+  out["app"] = known && !queue.app.empty() ? Json(queue.app) : Json(nullptr);
   out["zero_copy"] = known ? Json(queue.zero_copy) : Json(nullptr);
   out["heartbeat_age_ms"] = known ? Json(queue.heartbeat_age.count_ms()) : Json(nullptr);
   out["uptime_ms"] = known ? Json(queue.uptime.count_ms()) : Json(nullptr);
@@ -44,7 +46,7 @@ Json to_json(const control::QueueStatus& queue) {
 }
 
 std::string steered_text(const control::Status& facts) {
-  Columns columns({{"PORT"}, {"ENGINE"}, {"FLOWS", Columns::Align::right}, {"WHILE NO ENGINE LISTENS"}});
+  Columns columns({{"ENTRY"}, {"ENGINE"}, {"FLOWS", Columns::Align::right}, {"WHILE NO ENGINE LISTENS"}});
   std::size_t reserved = 0;
   const std::uint64_t serving = serving_queues(facts.queues);
   for (const control::SteerEntry& entry : facts.steered) {
@@ -53,7 +55,7 @@ std::string steered_text(const control::Status& facts) {
       continue;
     }
     const std::string state = listening_name(entry, serving);
-    columns.row({entry.port.to_string(), paint(state == "listening" ? Paint::good : Paint::plain, state),
+    columns.row({entry_text(entry), paint(state == "listening" ? Paint::good : Paint::plain, state),
                  std::to_string(entry.flows), entry.absent_drop ? "new connections are dropped" : "the kernel serves"});
   }
   std::string out = columns.empty() ? "" : columns.text("  ");

@@ -22,42 +22,68 @@ namespace {
 using control::Capability;
 
 // The engine serves TCP only: a steered UDP port would be one that nobody answers.
-Outcome<control::Port> wanted_port(const Context& context) {
+Outcome<control::Selector> wanted_selector(const Context& context) {
   if (context.args.get_or("protocol", "tcp") != "tcp")
     return fail("the engine serves TCP only in this version: UDP ports cannot be steered", EOPNOTSUPP);
-  const auto number = parse_port(context.args.get_or("PORT", ""));
-  if (!number) return Err(number.error());
-  return control::Port{control::Protocol::tcp, *number};
+  const auto ports = parse_ports(context.args.get_or("PORT", ""));
+  if (!ports) return Err(ports.error());
+  control::Selector selector;
+  selector.first = ports->min;
+  selector.last = ports->max;
+  for (const auto& [word, prefix] : {std::pair{"to", &selector.to}, {"from", &selector.from}}) {
+    const auto text = context.args.get(word);
+    if (!text) continue;
+    auto parsed = control::parse_prefix(*text);
+    if (!parsed) return Err(parsed.error());
+    *prefix = *parsed;
+  }
+  if (const auto whole = control::check_selector(selector); !whole) return Err(whole.error());
+  return selector;
 }
 
 struct Change {
   control::Instance instance;
   control::Lock lock;
-  control::Port port;
+  control::Selector selector;
 };
 
+Json prefix_json(const control::Prefix& prefix) { return prefix.any ? Json(nullptr) : Json(prefix.to_string()); }
+
+// What names an entry, in every document that has one.
+void put_selector(Json& out, const control::Selector& selector, const std::string& app) {
+  out["entry"] = selector.to_string();
+  out["protocol"] = control::protocol_name(selector.protocol);
+  out["port"] = selector.first;
+  out["port_last"] = selector.last;
+  out["to"] = prefix_json(selector.to);
+  out["from"] = prefix_json(selector.from);
+  out["app"] = app.empty() ? Json(nullptr) : Json(app);
+}
+
 Outcome<Change> begin(const Context& context) {
-  const auto port = wanted_port(context);
-  if (!port) return Err(port.error());
+  const auto selector = wanted_selector(context);
+  if (!selector) return Err(selector.error());
   if (const auto allowed = control::require_capabilities("steer", {Capability::bpf, Capability::net_admin}); !allowed)
     return Err(allowed.error());
   auto instance = choose_instance(context.args.get("dev"));
   if (!instance) return Err(instance.error());
   auto lock = control::Lock::acquire();
   if (!lock) return Err(lock.error());
-  return Change{std::move(*instance), std::move(*lock), *port};
+  return Change{std::move(*instance), std::move(*lock), *selector};
 }
 
 // The operators' sessions would stay, but nobody else could come by SSH any more.
-Outcome<void> refuse_guarded(const Context& context, const control::Instance& instance, const control::Port& port) {
-  if (context.args.has("--no-guard") || port.protocol != control::Protocol::tcp) return {};
+Outcome<void> refuse_guarded(const Context& context, const control::Instance& instance,
+                             const control::Selector& selector) {
+  if (context.args.has("--no-guard") || selector.protocol != control::Protocol::tcp) return {};
   const auto guards = control::guard_list(instance.maps(), control::monotonic_now());
   if (!guards) return Err(guards.error());
   for (const control::GuardedSession& s : *guards)
-    if (s.port == port.number)
-      return fail(fmt::format("{} is the port of sshd, by the guarded session of {}: --no-guard steers it all the same",
-                              port.to_string(), s.remote.to_string()),
-                  EPERM);
+    if (s.port >= selector.first && s.port <= selector.last)
+      return fail(
+          fmt::format("tcp {} is the port of sshd, by the guarded session of {}: --no-guard steers it all the same",
+                      s.port, s.remote.to_string()),
+          EPERM);
   return {};
 }
 
@@ -65,8 +91,7 @@ Outcome<void> refuse_guarded(const Context& context, const control::Instance& in
 
 Json to_json(const control::SteerEntry& entry, std::uint64_t serving) {
   Json out;
-  out["protocol"] = control::protocol_name(entry.port.protocol);
-  out["port"] = entry.port.number;
+  put_selector(out, entry.selector, entry.app);
   out["use"] = entry.reserved ? "outgoing" : "serve";
   out["listening"] = (entry.listeners & serving) != 0;
   out["listening_queues"] = queue_numbers(entry.listeners & serving);
@@ -77,6 +102,10 @@ Json to_json(const control::SteerEntry& entry, std::uint64_t serving) {
   out["packets"] = entry.counter.packets;
   out["bytes"] = entry.counter.bytes;
   return out;
+}
+
+std::string entry_text(const control::SteerEntry& entry) {
+  return entry.selector.to_string() + (entry.app.empty() ? "" : " app " + entry.app);
 }
 
 void reap_if_allowed(const control::Instance& instance) {
@@ -90,23 +119,25 @@ Outcome<int> run_steer_add(const Context& context) {
   if (!change) return Err(change.error());
   const auto guarded = guard_caller(context, change->instance);
   if (!guarded) return Err(guarded.error());
-  if (const auto free = refuse_guarded(context, change->instance, change->port); !free) return Err(free.error());
+  if (const auto free = refuse_guarded(context, change->instance, change->selector); !free) return Err(free.error());
   const bool drop = context.args.get_or("absent", "pass") == "drop";
-  const auto index =
-      control::steer_add(change->instance.maps(), change->port, drop ? control::Absent::drop : control::Absent::pass,
-                         control::Purpose::serve, control::monotonic_now());
+  const std::string app = context.args.get_or("app", "");
+  const auto index = control::steer_add(change->instance.maps(), change->selector,
+                                        drop ? control::Absent::drop : control::Absent::pass, control::Purpose::serve,
+                                        control::monotonic_now(), app);
   if (!index) return Err(index.error());
   const std::string& interface = change->instance.interface();
   if (context.json) {
-    print_line({{"interface", interface},
-                {"protocol", control::protocol_name(change->port.protocol)},
-                {"port", change->port.number},
-                {"absent", drop ? "drop" : "pass"},
-                {"guard", sessions_json(*guarded)}});
+    Json out{{"interface", interface}};
+    put_selector(out, change->selector, app);
+    out["absent"] = drop ? "drop" : "pass";
+    out["guard"] = sessions_json(*guarded);
+    print_line(out);
   } else {
-    print(
-        fmt::format("{}: {} is steered: new connections go to the engine that listens there; {} while there is none\n",
-                    interface, change->port.to_string(), drop ? "they are dropped" : "the kernel has them"));
+    print(fmt::format(
+        "{}: {} is steered: new connections go to the engine{} that listens there; {} while there is none\n", interface,
+        change->selector.to_string(), app.empty() ? "" : " named " + app,
+        drop ? "they are dropped" : "the kernel has them"));
   }
   return kOk;
 }
@@ -116,27 +147,28 @@ Outcome<int> run_steer_del(const Context& context) {
   if (!change) return Err(change.error());
   const bool now = context.args.has("--now");
   const auto report =
-      control::steer_del(change->instance.maps(), change->port, now ? control::Removal::now : control::Removal::drain,
-                         control::monotonic_now());
+      control::steer_del(change->instance.maps(), change->selector,
+                         now ? control::Removal::now : control::Removal::drain, control::monotonic_now());
   if (!report) return Err(report.error());
   const std::string& interface = change->instance.interface();
   if (context.json) {
-    print_line({{"interface", interface},
-                {"protocol", control::protocol_name(change->port.protocol)},
-                {"port", change->port.number},
-                {"removed", report->removed},
-                {"flows", report->flows}});
+    Json out{{"interface", interface}};
+    put_selector(out, change->selector, "");
+    out.erase("app");
+    out["removed"] = report->removed;
+    out["flows"] = report->flows;
+    print_line(out);
     return kOk;
   }
   const std::string flows = count_text(report->flows, "flow", "flows");
   if (!report->removed)
     print(fmt::format("{}: {} drains: new connections go to the kernel, {} to their end\n", interface,
-                      change->port.to_string(), flows));
+                      change->selector.to_string(), flows));
   else if (report->flows > 0)
-    print(
-        fmt::format("{}: {} is no longer steered; the engine resets {}\n", interface, change->port.to_string(), flows));
+    print(fmt::format("{}: {} is no longer steered; the engine resets {}\n", interface, change->selector.to_string(),
+                      flows));
   else
-    print(fmt::format("{}: {} is no longer steered\n", interface, change->port.to_string()));
+    print(fmt::format("{}: {} is no longer steered\n", interface, change->selector.to_string()));
   return kOk;
 }
 
@@ -145,7 +177,7 @@ Outcome<int> run_steer_list(const Context& context) {
   if (!instances) return Err(instances.error());
   Json list = Json::array();
   Columns columns({{"DEV"},
-                   {"PORT"},
+                   {"ENTRY"},
                    {"USE"},
                    {"ENGINE"},
                    {"FLOWS", Columns::Align::right},
@@ -162,7 +194,7 @@ Outcome<int> run_steer_list(const Context& context) {
       one["interface"] = instance.interface();
       one.update(to_json(entry, serving));
       list.push_back(std::move(one));
-      columns.row({instance.interface(), entry.port.to_string(), entry.reserved ? "outgoing" : "serve",
+      columns.row({instance.interface(), entry_text(entry), entry.reserved ? "outgoing" : "serve",
                    listening_name(entry, serving), std::to_string(entry.flows), entry.absent_drop ? "drop" : "pass",
                    std::to_string(entry.counter.packets), std::to_string(entry.counter.bytes)});
     }

@@ -103,32 +103,36 @@ std::vector<Command> make_commands() {
        "weir top eth0"});
 
   const Arg protocol = word("protocol", "tcp|udp", Need::optional, "tcp unless given");
-  const Arg port = positional("PORT", Value::port, Need::required, "1-65535, or a name of /etc/services");
+  const Arg port = positional("PORT", Value::ports, Need::required, "1-65535, a range P-Q, or a name of /etc/services");
+  const Arg to = keyword("to", "PREFIX", Value::prefix, "only to this address of ours, or network with /LENGTH");
+  const Arg from = keyword("from", "PREFIX", Value::prefix, "only from these clients, likewise");
   const Arg dev = keyword("dev", "IFACE", Value::interface, kDev);
 
-  table.push_back({"steer",
-                   "add",
-                   "give a port's new connections to the engine that listens on it",
-                   {protocol, port, dev,
-                    keyword("absent", "pass|drop", Value::choice,
-                            "new connections while no engine is there: to the kernel (pass), or dropped"),
-                    flag("--no-guard", "steer sshd's port, too")},
-                   Rest::none,
-                   run_steer_add,
-                   "Connections that the kernel has already stay the kernel's.\n",
-                   "weir steer add tcp 8080 dev eth0"});
   table.push_back(
       {"steer",
-       "del",
-       "give a port's new connections to the kernel again",
-       {protocol, port, dev, flag("--now", "reset the flows the engine has; without it they live to their end")},
+       "add",
+       "give new connections to the engine that listens on their port",
+       {protocol, port, to, from, dev,
+        keyword("app", "NAME", Value::app_name, "only to the engine of this name (`weir run --app NAME`)"),
+        keyword("absent", "pass|drop", Value::choice,
+                "new connections while no engine is there: to the kernel (pass), or dropped")},
        Rest::none,
-       run_steer_del,
-       "",
-       "weir steer del tcp 8080"});
+       run_steer_add,
+       "Where entries overlap, the more specific has the connection: the narrower range of ports, then the\n"
+       "longer prefix of `to`, then that of `from`. Connections that the kernel has already stay the kernel's.\n",
+       "weir steer add tcp 8080 from 192.0.2.0/24 dev eth0"});
+  table.push_back({"steer",
+                   "del",
+                   "give new connections to the kernel again: the words of `add` name the entry",
+                   {protocol, port, to, from, dev,
+                    flag("--now", "reset the flows the engine has; without it they live to their end")},
+                   Rest::none,
+                   run_steer_del,
+                   "",
+                   "weir steer del tcp 8080"});
   table.push_back({"steer",
                    "list",
-                   "steered ports, who listens, and how many flows live",
+                   "what is steered, who listens, and how many flows live",
                    {dev},
                    Rest::none,
                    run_steer_list,
@@ -332,7 +336,9 @@ std::vector<Command> make_commands() {
        "",
        "open the engine's sockets, drop all privileges, and start a program",
        {option("--user", "USER", Value::text, "run the program as this user, with its groups"),
-        option("--interface", "IFACE", Value::interface, "without it, every interface weir is attached to")},
+        option("--interface", "IFACE", Value::interface, "without it, every interface weir is attached to"),
+        option("--app", "NAME", Value::app_name,
+               "the engine's name, for steering entries that ask for it ($WEIR_APP)")},
        Rest::command,
        run_run,
        "The program inherits the descriptors it needs ($WEIR_INHERIT), no capability, and no_new_privs. Where\n"

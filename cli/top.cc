@@ -66,7 +66,8 @@ Json to_json(const TopSource& source, const std::optional<Traffic>& traffic, Ins
     rules.push_back(std::move(one));
   }
   for (const PortTraffic& p : t.ports) {
-    Json one = {{"protocol", control::protocol_name(p.entry.port.protocol)},
+    Json one = {{"entry", p.entry.selector.to_string()},
+                {"protocol", control::protocol_name(p.entry.port.protocol)},
                 {"port", p.entry.port.number},
                 {"use", p.entry.reserved ? "outgoing" : "serve"},
                 {"engine", p.state},

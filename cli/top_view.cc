@@ -96,8 +96,8 @@ Table ports(const Traffic& t) {
             {}};
   for (const PortTraffic& p : t.ports)
     out.rows.push_back(row_of(
-        {p.entry.port.to_string(), p.entry.reserved ? "outgoing" : "serve", p.state, std::to_string(p.entry.flows)}, t,
-        p.volume, Style::plain, {p.entry.absent_drop ? "drop" : "pass"}));
+        {p.entry.selector.to_string(), p.entry.reserved ? "outgoing" : "serve", p.state, std::to_string(p.entry.flows)},
+        t, p.volume, Style::plain, {p.entry.absent_drop ? "drop" : "pass"}));
   return out;
 }
 

@@ -36,11 +36,6 @@ Outcome<std::uint16_t> parse_port(std::string_view text) {
       return xdp::fail(fmt::format("port {} is out of range: 1-65535", text), EINVAL);
     return static_cast<std::uint16_t>(*number);
   }
-  // "8000-8100" is no service name; say what is meant.
-  const auto dash = text.find_first_of("-:,");
-  if (dash != std::string_view::npos && all_digits(text.substr(0, dash)))
-    return xdp::fail(fmt::format("'{}' is a range: ports are steered one by one, with a command each", text), EINVAL);
-
   servent entry{};
   servent* found = nullptr;
   char buffer[2048];
@@ -48,6 +43,23 @@ Outcome<std::uint16_t> parse_port(std::string_view text) {
   if (getservbyname_r(name.c_str(), "tcp", &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr)
     return ntohs(static_cast<std::uint16_t>(found->s_port));
   return xdp::fail(fmt::format("'{}' is neither a port, 1-65535, nor a service of /etc/services", text), EINVAL);
+}
+
+Outcome<control::PortRange> parse_ports(std::string_view text) {
+  // A service's name may have a dash too.
+  const auto dash = text.find('-');
+  if (dash == std::string_view::npos || !all_digits(text.substr(0, dash))) {
+    const auto one = parse_port(text);
+    if (!one) return Err(one.error());
+    return control::PortRange{*one, *one};
+  }
+  const auto first = parse_port(text.substr(0, dash));
+  if (!first) return Err(first.error());
+  const auto last = parse_port(text.substr(dash + 1));
+  if (!last) return Err(last.error());
+  if (*first > *last)
+    return xdp::fail(fmt::format("'{}' ends before it begins: {}-{} is meant?", text, *last, *first), EINVAL);
+  return control::PortRange{*first, *last};
 }
 
 Outcome<std::uint32_t> parse_number(std::string_view text) {

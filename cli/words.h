@@ -32,6 +32,8 @@ inline std::vector<std::uint32_t> queue_numbers(std::uint64_t bits) {
 // A steering entry, as `status` and `steer list` have it. `serving` are the queues whose engines are there: a
 // listener's mark outlives an engine that was killed.
 Json to_json(const control::SteerEntry& entry, std::uint64_t serving);
+// "tcp 8080 from 192.0.2.0/24 app web": as it is typed.
+std::string entry_text(const control::SteerEntry& entry);
 
 // Takes out entries whose last flow has ended, where this process may; one who may only read sees them as draining.
 void reap_if_allowed(const control::Instance& instance);

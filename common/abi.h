@@ -37,6 +37,8 @@ typedef uint64_t weir_u64;
 
 #define WEIR_MAX_QUEUES 64
 #define WEIR_MAX_STEER 1024
+#define WEIR_MAX_STEER_CHAIN 64 /* entries of one port, and of all port ranges of a protocol */
+#define WEIR_APP_NAME 16        /* with its NUL */
 #define WEIR_MAX_LOCAL_ADDRS 4096
 #define WEIR_MAX_FRAGMENTS 4096
 #define WEIR_MAX_GUARDS 64
@@ -60,6 +62,7 @@ enum weir_config_flags {
   WEIR_CONFIG_PARTIAL_CSUM = 1u << 1,    /* the link delivers frames whose checksum is only the pseudo-header's (veth, virtio) */
   WEIR_CONFIG_DETACHING = 1u << 2,       /* detach --force: the engine resets its flows and closes its sockets */
   WEIR_CONFIG_GUARDED = 1u << 3,         /* `guarded` is not empty */
+  WEIR_CONFIG_STEER_RANGES = 1u << 4,    /* a steering entry has a range of ports, in which any port may be */
 };
 struct weir_config {
   weir_u32 abi_version; /* always the first word */
@@ -87,7 +90,8 @@ struct weir_heartbeat {
   weir_u32 pid;
   weir_u32 zero_copy; /* 1: the queue's socket is in zero-copy mode */
   weir_u64 loop_lag_ns; /* the longest turn of the loop in the last second */
-  weir_u8 pad[32];
+  char app[WEIR_APP_NAME]; /* the name that the engine gives itself; empty: none */
+  weir_u8 pad[16];
 };
 WEIR_ASSERT_SIZE(struct weir_heartbeat, 64);
 
@@ -98,7 +102,8 @@ enum weir_local {
   WEIR_LOCAL_LEFT = 2, /* taken from the interface; an engine's connections have it still, and nothing new begins there */
 };
 
-/* Map `steer_index`: HASH of struct weir_steer_key -> weir_u32, an index into `steer`. */
+/* Map `steer_index`: HASH of struct weir_steer_key -> weir_u32, an index into `steer`: the first entry of the port's
+ * chain. Port 0 leads to the chain of the entries with a range of ports. */
 struct weir_steer_key {
   weir_u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
   weir_u8 pad;
@@ -106,28 +111,53 @@ struct weir_steer_key {
 };
 WEIR_ASSERT_SIZE(struct weir_steer_key, 4);
 
-/* Map `steer`: ARRAY, mmapable, WEIR_MAX_STEER entries. Each field has one kind of writer, so nobody overwrites another. */
+/* Map `steer`: ARRAY, mmapable, WEIR_MAX_STEER entries. Each field has one kind of writer, so nobody overwrites
+ * another.
+ *
+ * The entries of one port form a chain, and so do those with a range of ports: the most specific first, that is the
+ * narrowest range, then one with prefixes, then the longest destination prefix, then the longest source prefix. The
+ * port's own chain is asked before that of the ranges, and the first entry that matches has the packet; one that drains
+ * has only what no other has. A tool links an entry when all of it is written, and clears it a grace period after it was
+ * unlinked. */
 enum weir_steer_flags {
   WEIR_STEER_DRAINING = 1u << 0,    /* SYNs to the kernel, the rest to the engine */
   WEIR_STEER_ABSENT_DROP = 1u << 1, /* SYNs are dropped, not passed, while no engine is there */
   WEIR_STEER_RESERVED = 1u << 2,    /* a local port of the engine's own outgoing connections, not an operator's entry */
 };
+#define WEIR_NO_PREFIX 0xff /* as a length: none was given */
 struct weir_steer {
   weir_u16 port_be;
   weir_u8 protocol; /* 0: the entry is free */
-  weir_u8 pad0;
-  weir_u32 flags; /* tools, under the lock */
+  weir_u8 family;   /* 4 or 6: only packets of that family, by the prefixes below; 0: any address of either */
+  weir_u32 flags;   /* tools, under the lock */
   /* The kernel may own connections of this port while these two differ: look its sockets up then, and only then.
-   * XDP adds one to the first whenever a SYN of the port falls to the kernel; it starts at 1 against 0. The engine stores
-   * into the second the value of the first that it had read before sock_diag found no kernel connection on the port. */
+   * XDP adds one to the first whenever a SYN of the port falls to the kernel; it starts at 1 against 0. The engine
+   * stores into the second the value of the first that it had read before sock_diag found no kernel connection on the
+   * port. With a range of ports they always differ: among them are those that the kernel connects from. */
   weir_u32 syns_to_kernel;
   weir_u32 kernel_clear;
-  weir_u64 listeners; /* engine: bit q is set while queue q's engine accepts on this port */
-  weir_u32 flows;     /* engine: its live connections on this port */
-  weir_u32 pad1;
-  weir_u8 pad2[32];
+  weir_u64 listeners;    /* engine: bit q is set while queue q's engine accepts on this port, or on some of the range */
+  weir_u32 flows;        /* engine: its live connections that this entry matches */
+  weir_u32 next;         /* tools: 1 + the index of the next in its chain; 0: it is the last */
+  weir_u16 port_last_be; /* 0: one port */
+  weir_u8 destination_length; /* of the prefix, in the family's bits; tools alone read the two */
+  weir_u8 source_length;
+  weir_u32 pad0;
+  struct weir_addr destination; /* masked; all zero where family is 0 */
+  struct weir_addr destination_mask;
+  struct weir_addr source;
+  struct weir_addr source_mask;
+  char app[WEIR_APP_NAME]; /* only an engine of that name marks it; empty: any */
+  weir_u8 pad1[8];
 };
-WEIR_ASSERT_SIZE(struct weir_steer, 64);
+WEIR_ASSERT_SIZE(struct weir_steer, 128);
+
+/* Map `listening`: ARRAY of weir_u64, mmapable, WEIR_LISTENING_WORDS entries: the ports on which the engine accepts, a
+ * bit each; engine. Of an entry with a range of ports its `listeners` say less than is to be known. */
+#define WEIR_LISTENING_WORDS 2048
+static inline weir_u32 weir_listening_word(weir_u8 protocol, weir_u16 port) {
+  return (protocol == 17 /* UDP */ ? 1024u : 0u) + port / 64u;
+}
 
 /* Map `steer_counters`: PERCPU_ARRAY, WEIR_MAX_STEER; map `counters`: PERCPU_ARRAY, WEIR_REASON_COUNT (see reasons.h);
  * map `rule_counters`: PERCPU_ARRAY, WEIR_RULE_COUNTERS, by weir_rule.counter. */

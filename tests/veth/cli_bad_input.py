@@ -79,7 +79,7 @@ class BadInput(unittest.TestCase):
 
     def test_what_is_mistyped_changes_nothing(self):
         self.server.weir("attach", "veth0")
-        for argv in (("steer", "add", 0), ("steer", "add", 65536), ("steer", "add", "80-90"), ("steer", "add", "nosuchservice"),
+        for argv in (("steer", "add", 0), ("steer", "add", 65536), ("steer", "add", "90-80"), ("steer", "add", "nosuchservice"),
                      ("filter", "add", "drop", "from", "10.0.0.0/33"), ("filter", "add", "drop", "from", "10.0.0.1/8"),
                      ("filter", "add", "drop", "to", "fd00::/129"), ("filter", "add", "drop", "from", "somewhere")):
             with self.subTest(argv):
@@ -99,6 +99,10 @@ class BadInput(unittest.TestCase):
         self.refused("attach", "veth0", "--mode", "generic", says=("already attached",))
         self.refused("steer", "add", 80, says=("tcp 80 is steered already",))
         self.refused("steer", "del", 81, says=("81",))
+        self.refused("steer", "del", 80, "from", "192.0.2.1", says=("'tcp 80 from 192.0.2.1' is not steered",))
+        self.server.weir("steer", "add", "8000-8010")
+        self.refused("steer", "add", "8005-8015", says=("overlaps 'tcp 8000-8010'", "weir steer del tcp 8000-8010"))
+        self.refused("steer", "add", 81, "to", "192.0.2.1", "from", "::/0", says=("two families",))
         self.refused("filter", "del", "r99", says=("r99",))
         for words, says in ((("port", 1), "'from' is missing"), (("from", "10.0.0.0/8", "port", 1), "is a network"),
                             (("from", "10.0.0.1"), "'port' is missing"), (("from", "10.0.0.1", "port", "1-2"), "a packet has one port"),

@@ -93,6 +93,14 @@ class Commands(unittest.TestCase):
         self.assertLessEqual({("pass", "syn_no_acceptor"), ("drop", "absent")}, reasons)
         self.assertTrue(self.json("steer", "del", 80)["removed"])
         self.server.weir("steer", "delete", 8080, "--now")
+        # What the list shows can be typed again.
+        told = self.json("steer", "add", "tcp", "8000-8099", "to", "10.77.0.1", "from", "10.0.0.0/8", "app", "web", "absent", "drop")
+        self.assertEqual((told["entry"], told["app"]), ("tcp 8000-8099 to 10.77.0.1 from 10.0.0.0/8", "web"))
+        entry = self.json("steer", "list")["steer"][0]
+        self.assertEqual([entry[k] for k in ("port", "port_last", "to", "from", "app", "absent")],
+                         [8000, 8099, "10.77.0.1/32", "10.0.0.0/8", "web", "drop"])
+        self.assertRegex(self.text("steer", "list"), r"veth0 +tcp 8000-8099 to 10\.77\.0\.1 from 10\.0\.0\.0/8 app web +serve +not listening +0 +drop")
+        self.assertTrue(self.json("steer", "del", *entry["entry"].split())["removed"])
         self.assertEqual(self.json("steer", "list")["steer"], [])
 
     def test_filter_in_order_with_counters(self):

@@ -57,6 +57,18 @@ constexpr std::pair<std::uint8_t, const char*> kProtocols[] = {
 
 std::string Prefix::to_string() const { return any ? "any" : address.to_string() + "/" + std::to_string(length); }
 
+bool Prefix::contains(const IpAddress& a) const {
+  if (any) return true;
+  if (address.is_v4() != a.is_v4()) return false;
+  const ConstBytes ours = address.wire();
+  const ConstBytes other = a.wire();
+  for (unsigned bit = 0; bit < length; ++bit) {
+    const auto differ = std::to_integer<unsigned>(ours[bit / 8] ^ other[bit / 8]);
+    if ((differ & (0x80u >> (bit % 8))) != 0) return false;
+  }
+  return true;
+}
+
 std::string PortRange::to_string() const {
   if (any()) return "any";
   return min == max ? std::to_string(min) : std::to_string(min) + "-" + std::to_string(max);

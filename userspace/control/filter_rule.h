@@ -21,6 +21,7 @@ struct Prefix {
   std::uint8_t length = 0;  // of the family: 0..32, 0..128
   bool any = true;
   std::string to_string() const;  // "any", "192.0.2.0/24"
+  bool contains(const IpAddress& a) const;
   friend bool operator==(const Prefix&, const Prefix&) = default;
 };
 

@@ -92,7 +92,7 @@ Snapshot difference(const Snapshot& later, const Snapshot& earlier) {
     for (std::size_t r = 0; r < WEIR_REASON_COUNT; ++r) q.by_reason[r] = since(q.by_reason[r], before->by_reason[r]);
   }
   for (SteerEntry& s : out.steered) {
-    const auto* before = find_in(earlier.steered, [&](const auto& e) { return e.port == s.port; });
+    const auto* before = find_in(earlier.steered, [&](const auto& e) { return e.selector == s.selector; });
     if (before != nullptr) s.counter = since(s.counter, before->counter);
   }
   for (Rule& rule : out.rules) {

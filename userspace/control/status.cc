@@ -2,6 +2,7 @@
 #include "weir/control/status.h"
 
 #include <cerrno>
+#include <cstring>
 
 #include "weir/control/filter.h"
 #include "weir/xdp/dispatcher.h"
@@ -26,6 +27,7 @@ std::vector<QueueStatus> read_queues(const xdp::Maps& maps, Instant now) {
       };
       s.pid = xdp::load(h.pid);
       s.zero_copy = xdp::load(h.zero_copy) != 0;
+      s.app.assign(h.app, ::strnlen(h.app, sizeof h.app));
       s.heartbeat_age = age(h.monotonic_ns);
       s.uptime = age(h.started_ns);
       s.loop_lag = Duration::nanoseconds(static_cast<std::int64_t>(xdp::load(h.loop_lag_ns)));

@@ -19,6 +19,7 @@ struct QueueStatus {
   EngineState engine = EngineState::absent;
   std::uint32_t pid = 0;  // in the engine's own pid namespace
   bool zero_copy = false;
+  std::string app;  // the engine's name; empty: none
   Duration heartbeat_age;  // zero where absent
   Duration uptime;         // likewise
   Duration loop_lag;

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <map>
 #include <tuple>
+#include <utility>
 
 #include "weir/base/bytes.h"
 #include "weir/control/heartbeat.h"
@@ -11,51 +14,170 @@
 namespace weir::control {
 namespace {
 
-Port port_of(const weir_steer& s) {
-  return {static_cast<Protocol>(xdp::load(s.protocol)), from_be16(xdp::load(s.port_be))};
-}
+constexpr std::uint32_t kNone = WEIR_MAX_STEER;
 
 bool is_free(const weir_steer& s) { return xdp::load(s.protocol) == 0; }
 
-// Withdraws, waits until no program run can still hold the index, and clears.
-Outcome<void> free_entry(const xdp::Maps& maps, weir_steer& entry) {
-  const Port port = port_of(entry);
-  if (auto r = maps.withdraw_steer(static_cast<std::uint8_t>(port.protocol), port.number); !r) return r;
-  if (auto r = xdp::synchronize_programs(); !r) return r;
+// Of a chain: its protocol and port, 0 for the ranges.
+using ChainKey = std::pair<std::uint8_t, std::uint16_t>;
+ChainKey chain_of(const Selector& s) {
+  return {static_cast<std::uint8_t>(s.protocol), s.is_range() ? std::uint16_t{0} : s.first};
+}
+
+struct Linked {
+  std::uint32_t index;
+  Selector selector;
+};
+using Chains = std::map<ChainKey, std::vector<Linked>>;
+
+// As they are to be: all entries that are not free, but `without`.
+Chains wanted_chains(const xdp::Maps& maps, std::uint32_t without) {
+  Chains chains;
+  const auto entries = maps.steer();
+  for (std::uint32_t i = 0; i < entries.size(); ++i) {
+    if (is_free(entries[i]) || i == without) continue;
+    Linked one{i, selector_of(entries[i])};
+    chains[chain_of(one.selector)].push_back(std::move(one));
+  }
+  for (auto& [key, chain] : chains) {
+    std::stable_sort(chain.begin(), chain.end(),
+                     [](const Linked& a, const Linked& b) { return a.selector.before(b.selector); });
+  }
+  return chains;
+}
+
+// Makes the chains as they are to be, and changes nothing that is so already. From the tail to the head: whoever walks
+// a chain meanwhile goes on by the old one or by the new one.
+Outcome<void> link_entries(const xdp::Maps& maps, std::uint32_t without = kNone) {
+  const Chains chains = wanted_chains(maps, without);
+  const auto entries = maps.steer();
+  bool ranges = false;
+  std::map<ChainKey, std::uint32_t> heads;
+  for (const xdp::Maps::SteerHead& h : maps.steer_heads()) heads[{h.protocol, h.port}] = h.index;
+  for (const auto& [key, chain] : chains) {
+    weir_u32 next = 0;
+    for (auto at = chain.rbegin(); at != chain.rend(); ++at) {
+      weir_steer& entry = entries[at->index];
+      if (xdp::load(entry.next) != next) xdp::store(entry.next, next);
+      next = at->index + 1;
+    }
+    ranges = ranges || key.second == 0;
+    const auto head = heads.find(key);
+    if (head != heads.end() && head->second == chain.front().index) continue;
+    if (auto r = maps.publish_steer(key.first, key.second, chain.front().index); !r) return r;
+  }
+  weir_u32& flags = maps.config().flags;
+  if (ranges) xdp::fetch_or(flags, weir_u32{WEIR_CONFIG_STEER_RANGES});
+  for (const auto& [key, index] : heads) {
+    if (chains.contains(key)) continue;
+    if (auto r = maps.withdraw_steer(key.first, key.second); !r) return r;
+  }
+  if (!ranges) xdp::fetch_and(flags, ~weir_u32{WEIR_CONFIG_STEER_RANGES});
+  return {};
+}
+
+void clear(weir_steer& entry) {
   xdp::store(entry.protocol, weir_u8{0});
   xdp::store(entry.port_be, weir_u16{0});
   xdp::store(entry.flags, weir_u32{0});
   xdp::store(entry.listeners, weir_u64{0});
   xdp::store(entry.flows, weir_u32{0});
+  xdp::store(entry.next, weir_u32{0});
+}
+
+// What it has had goes to those it overlaps, if there are any: the kernel's connections among it stay the kernel's.
+void drain(const xdp::Maps& maps, weir_steer& entry) {
+  const Selector selector = selector_of(entry);
+  for (weir_steer& other : maps.steer()) {
+    if (&other != &entry && !is_free(other) && selector_of(other).overlaps(selector))
+      xdp::fetch_add(other.syns_to_kernel, weir_u32{1});
+  }
+  xdp::fetch_or(entry.flags, weir_u32{WEIR_STEER_DRAINING});
+}
+
+// Unlinks, waits until no program run can still hold the index, and clears.
+Outcome<void> free_entry(const xdp::Maps& maps, std::uint32_t index) {
+  weir_steer& entry = maps.steer()[index];
+  // Whoever kills us leaves an entry that drains, and the next tool takes it out.
+  drain(maps, entry);
+  if (auto r = link_entries(maps, index); !r) return r;
+  if (auto r = xdp::synchronize_programs(); !r) return r;
+  clear(entry);
   return {};
 }
 
-Outcome<std::uint32_t> revive(const xdp::Maps& maps, std::uint32_t index, Port port, weir_u32 flags) {
-  weir_steer& entry = maps.steer()[index];
+std::string app_of(const weir_steer& entry) { return {entry.app, strnlen(entry.app, sizeof entry.app)}; }
+
+void set_app(weir_steer& entry, const std::string& app) {
+  char octets[WEIR_APP_NAME]{};
+  std::memcpy(octets, app.data(), std::min(app.size(), sizeof octets - 1));
+  for (std::size_t i = 0; i < sizeof octets; ++i) xdp::store(entry.app[i], octets[i]);
+}
+
+Outcome<std::uint32_t> revive(weir_steer& entry, std::uint32_t index, const Selector& selector, weir_u32 flags,
+                              const std::string& app) {
   const weir_u32 present = xdp::load(entry.flags);
-  if ((present & WEIR_STEER_DRAINING) == 0)
-    return xdp::fail(port.to_string() + ((present & WEIR_STEER_RESERVED) != 0
-                                             ? " is the local port of an engine's outgoing connection: choose another"
-                                             : " is steered already"),
-                     EEXIST);
+  if ((present & WEIR_STEER_DRAINING) == 0) {
+    const bool reserved = (present & WEIR_STEER_RESERVED) != 0;
+    const std::string named = app_of(entry);
+    return xdp::fail(
+        selector.to_string() + (reserved ? " is the local port of an engine's outgoing connection: choose another"
+                                : named.empty() ? " is steered already"
+                                                : " is steered already, to app " + named),
+        EEXIST);
+  }
+  set_app(entry, app);
   xdp::store(entry.flags, flags);
   return index;
 }
 
+// What stands in the way of a new entry. The index of the one that is it already; kNone where there is none.
+Outcome<std::uint32_t> find_or_refuse(const xdp::Maps& maps, const Selector& selector, Purpose purpose) {
+  std::size_t in_chain = 0;
+  const auto entries = maps.steer();
+  for (std::uint32_t i = 0; i < entries.size(); ++i) {
+    if (is_free(entries[i])) continue;
+    const Selector other = selector_of(entries[i]);
+    if (other == selector) return i;
+    if (chain_of(other) == chain_of(selector)) {
+      ++in_chain;
+      const bool reserved = (xdp::load(entries[i].flags) & WEIR_STEER_RESERVED) != 0;
+      if (!selector.is_range() && (reserved || purpose == Purpose::reserve))
+        return xdp::fail(reserved ? selector.port().to_string() +
+                                        " is the local port of an engine's outgoing connection: choose another"
+                                  : other.to_string() + " is steered",
+                         EEXIST);
+    }
+    if (selector.overlaps(other) && !selector.before(other) && !other.before(selector))
+      return xdp::fail("'" + selector.to_string() + "' overlaps '" + other.to_string() +
+                           "', and neither is the more specific: take that one out first (weir steer del " +
+                           other.to_string() + "), or choose others",
+                       EINVAL);
+  }
+  if (in_chain >= WEIR_MAX_STEER_CHAIN)
+    return xdp::fail(
+        (selector.is_range() ? std::string("ranges of ports") : "entries for " + selector.port().to_string()) +
+            ": there may be " + std::to_string(WEIR_MAX_STEER_CHAIN) + ": take one out first (weir steer del)",
+        ENOSPC);
+  return kNone;
+}
+
 }  // namespace
 
-const char* protocol_name(Protocol p) { return p == Protocol::tcp ? "tcp" : "udp"; }
-
-std::string Port::to_string() const { return std::string(protocol_name(protocol)) + " " + std::to_string(number); }
-
-Outcome<std::uint32_t> steer_add(const xdp::Maps& maps, Port port, Absent absent, Purpose purpose, Instant now) {
-  if (port.number == 0) return xdp::fail("port 0 cannot be steered: give one of 1 to 65535", EINVAL);
+Outcome<std::uint32_t> steer_add(const xdp::Maps& maps, const Selector& selector, Absent absent, Purpose purpose,
+                                 Instant now, const std::string& app) {
+  if (auto r = check_selector(selector); !r) return Err(r.error());
+  if (!app.empty()) {
+    if (auto r = parse_app_name(app); !r) return Err(r.error());
+  }
   const weir_u32 flags = (absent == Absent::drop ? weir_u32{WEIR_STEER_ABSENT_DROP} : 0) |
                          (purpose == Purpose::reserve ? weir_u32{WEIR_STEER_RESERVED} : 0);
-  const auto protocol = static_cast<std::uint8_t>(port.protocol);
-  if (const auto index = maps.find_steer(protocol, port.number)) return revive(maps, *index, port, flags);
-
+  if (auto r = link_entries(maps); !r) return Err(r.error());
   const auto entries = maps.steer();
+  const auto present = find_or_refuse(maps, selector, purpose);
+  if (!present) return present;
+  if (*present != kNone) return revive(entries[*present], *present, selector, flags, app);
+
   auto entry = std::find_if(entries.begin(), entries.end(), is_free);
   if (entry == entries.end()) {
     if (auto r = reap_drained(maps, now); !r) return Err(r.error());
@@ -72,28 +194,32 @@ Outcome<std::uint32_t> steer_add(const xdp::Maps& maps, Port port, Absent absent
   xdp::store(entry->listeners, weir_u64{0});
   xdp::store(entry->flows, weir_u32{0});
   xdp::store(entry->flags, flags);
-  xdp::store(entry->port_be, to_be16(port.number));
-  xdp::store(entry->protocol, protocol);
-  if (auto r = maps.publish_steer(protocol, port.number, index); !r) {
-    xdp::store(entry->protocol, weir_u8{0});
+  set_app(*entry, app);
+  to_map(selector, *entry);
+  xdp::store(entry->protocol, static_cast<weir_u8>(selector.protocol));
+  if (auto r = link_entries(maps); !r) {
+    clear(*entry);
     return Err(r.error());
   }
   return index;
 }
 
-Outcome<RemovalReport> steer_del(const xdp::Maps& maps, Port port, Removal how, Instant now) {
-  const auto index = maps.find_steer(static_cast<std::uint8_t>(port.protocol), port.number);
-  if (!index) return xdp::fail(port.to_string() + " is not steered: `weir steer list` shows what is", ENOENT);
-  weir_steer& entry = maps.steer()[*index];
+Outcome<RemovalReport> steer_del(const xdp::Maps& maps, const Selector& selector, Removal how, Instant now) {
+  if (auto r = link_entries(maps); !r) return Err(r.error());
+  const auto entries = maps.steer();
+  const auto found = std::find_if(entries.begin(), entries.end(),
+                                  [&](const weir_steer& s) { return !is_free(s) && selector_of(s) == selector; });
+  if (found == entries.end())
+    return xdp::fail("'" + selector.to_string() + "' is not steered: `weir steer list` shows what is", ENOENT);
   RemovalReport out;
   if (how == Removal::drain) {
-    xdp::fetch_or(entry.flags, weir_u32{WEIR_STEER_DRAINING});
+    drain(maps, *found);
     // A SYN that was judged before the flag is with the engine after this; a flow that it makes is counted below.
     if (auto r = xdp::synchronize_programs(); !r) return Err(r.error());
   }
-  if (any_process(maps, now)) out.flows = xdp::load(entry.flows);
+  if (any_process(maps, now)) out.flows = xdp::load(found->flows);
   if (how == Removal::drain && out.flows > 0) return out;
-  if (auto r = free_entry(maps, entry); !r) return Err(r.error());
+  if (auto r = free_entry(maps, static_cast<std::uint32_t>(found - entries.begin())); !r) return Err(r.error());
   out.removed = true;
   return out;
 }
@@ -101,13 +227,15 @@ Outcome<RemovalReport> steer_del(const xdp::Maps& maps, Port port, Removal how, 
 Outcome<std::uint32_t> reap_drained(const xdp::Maps& maps, Instant now) {
   const bool gone = engines_gone(maps, now);
   std::uint32_t freed = 0;
-  for (weir_steer& entry : maps.steer()) {
+  const auto entries = maps.steer();
+  for (std::uint32_t i = 0; i < entries.size(); ++i) {
+    const weir_steer& entry = entries[i];
     if (is_free(entry)) continue;
     const weir_u32 flags = xdp::load(entry.flags);
     const bool drained = (flags & WEIR_STEER_DRAINING) != 0 && (gone || xdp::load(entry.flows) == 0);
     const bool orphaned = (flags & WEIR_STEER_RESERVED) != 0 && gone;
     if (!drained && !orphaned) continue;
-    if (auto r = free_entry(maps, entry); !r) return Err(r.error());
+    if (auto r = free_entry(maps, i); !r) return Err(r.error());
     ++freed;
   }
   return freed;
@@ -124,7 +252,9 @@ Outcome<std::vector<SteerEntry>> steer_list(const xdp::Maps& maps) {
     const weir_u32 flags = xdp::load(s.flags);
     SteerEntry e;
     e.index = i;
-    e.port = port_of(s);
+    e.selector = selector_of(s);
+    e.port = e.selector.port();
+    e.app = app_of(s);
     e.draining = (flags & WEIR_STEER_DRAINING) != 0;
     e.absent_drop = (flags & WEIR_STEER_ABSENT_DROP) != 0;
     e.reserved = (flags & WEIR_STEER_RESERVED) != 0;
@@ -134,8 +264,9 @@ Outcome<std::vector<SteerEntry>> steer_list(const xdp::Maps& maps) {
     e.counter = (*counters)[i];
     out.push_back(e);
   }
-  std::sort(out.begin(), out.end(), [](const SteerEntry& a, const SteerEntry& b) {
-    return std::tuple(a.port.protocol, a.port.number) < std::tuple(b.port.protocol, b.port.number);
+  std::stable_sort(out.begin(), out.end(), [](const SteerEntry& a, const SteerEntry& b) {
+    const auto place = [](const SteerEntry& e) { return std::tuple(e.port.protocol, e.port.number); };
+    return place(a) != place(b) ? place(a) < place(b) : a.selector.before(b.selector);
   });
   return out;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Steering entries: the ports whose frames go to the engine.
+// Steering entries: the flows whose frames go to the engine.
 //
-// Life of an entry: free (protocol 0) -> live -> draining -> free. An entry is written before its index is published in
-// `steer_index`, and withdrawn there, and a grace period passed, before it is cleared, so XDP never reads half of one.
+// Life of an entry: free (protocol 0) -> live -> draining -> free. An entry is written before it is linked into its
+// chain, and unlinked, and a grace period passed, before it is cleared, so XDP never reads half of one. Every change
+// begins by linking what a writer that was killed may have left unlinked, so what it left is whole again.
 //
 // An engine writes `listeners` and `flows` of an entry only while the entry's protocol and port are those it means.
 // When they no longer are (`del --now`, a detach), it aborts the flows it had there; a port that is added again may
@@ -16,23 +17,16 @@
 
 #include "weir/base/time.h"
 #include "weir/control/netns.h"
+#include "weir/control/steer_selector.h"
 #include "weir/xdp/maps.h"
 
 namespace weir::control {
 
-enum class Protocol : std::uint8_t { tcp = 6, udp = 17 };
-const char* protocol_name(Protocol p);
-
-struct Port {
-  Protocol protocol = Protocol::tcp;
-  std::uint16_t number = 0;       // host order
-  std::string to_string() const;  // "tcp 8080"
-  friend bool operator==(const Port&, const Port&) = default;
-};
-
 struct SteerEntry {
   std::uint32_t index = 0;
-  Port port;
+  Selector selector;
+  Port port;        // the selector's first
+  std::string app;  // only an engine of that name has it; empty: any
   bool draining = false;
   bool absent_drop = false;
   bool reserved = false;        // a local port of outgoing connections
@@ -48,9 +42,11 @@ enum class Purpose : std::uint8_t { serve, reserve };  // an operator's entry; a
 // All three change the maps: the caller holds the Lock, except that an engine may call them with Purpose::reserve under
 // it likewise.
 
-// The index of the entry. A draining entry of the same port comes to life again. Codes: EEXIST steered already; ENOSPC
-// no free entry; EINVAL port 0.
-Outcome<std::uint32_t> steer_add(const xdp::Maps& maps, Port port, Absent absent, Purpose purpose, Instant now);
+// The index of the entry. A draining entry of the same selector comes to life again. Codes: EEXIST steered already, or
+// a port of the engine's own; ENOSPC no free entry, or too many of one port; EINVAL a selector that check_selector()
+// refuses, or that overlaps another without being the more specific of the two.
+Outcome<std::uint32_t> steer_add(const xdp::Maps& maps, const Selector& selector, Absent absent, Purpose purpose,
+                                 Instant now, const std::string& app = {});
 
 enum class Removal : std::uint8_t { drain, now };
 struct RemovalReport {
@@ -58,13 +54,13 @@ struct RemovalReport {
   std::uint32_t flows = 0;  // live then
 };
 // Code ENOENT: not steered.
-Outcome<RemovalReport> steer_del(const xdp::Maps& maps, Port port, Removal how, Instant now);
+Outcome<RemovalReport> steer_del(const xdp::Maps& maps, const Selector& selector, Removal how, Instant now);
 
 // Frees draining entries without flows, and entries of dead engines' outgoing connections; returns how many. Tools call
 // it before they list; engines when the last flow of a draining entry ends.
 Outcome<std::uint32_t> reap_drained(const xdp::Maps& maps, Instant now);
 
-// Reads only. Sorted by protocol and port.
+// Reads only. Sorted by protocol, the first port, and then as they are asked.
 Outcome<std::vector<SteerEntry>> steer_list(const xdp::Maps& maps);
 
 }  // namespace weir::control

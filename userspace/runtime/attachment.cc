@@ -93,7 +93,7 @@ xdp::Outcome<void> Attachment::come_up(Queues& handed_over, const EngineOptions&
 
   if (auto opened = open_queues(handed_over, options.frames, now); !opened) return opened;
   make_stack(options.tcp);
-  start(now);
+  start(options.app, now);
   return {};
 }
 
@@ -169,11 +169,11 @@ void Attachment::make_stack(const tcp::Config& tcp) {
   next_hops_.set_interface({link_.ifindex, link_.vrf, stack_mtu()});
 }
 
-void Attachment::start(Instant now) {
+void Attachment::start(const std::string& app, Instant now) {
   const xdp::Maps& maps = instance_.maps();
   const auto queues = static_cast<std::uint32_t>(queues_.size());
   const std::uint64_t mask = queues >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << queues) - 1;
-  steering_ = std::make_unique<Steering>(maps, mask);
+  steering_ = std::make_unique<Steering>(maps, mask, app);
   ports_ = std::make_unique<PortPool>(maps, *steering_);
   heartbeat_ = Heartbeat(maps.heartbeats().first(queues));
 
@@ -188,7 +188,7 @@ void Attachment::start(Instant now) {
   (void)engine_socket_.open(control::engine_socket_path(config().netns_cookie, config().ifindex));
 
   for (std::uint32_t q = 0; q < queues; ++q) {
-    heartbeat_.start(q, queues_[q]->socket().is_zero_copy(), now);
+    heartbeat_.start(q, queues_[q]->socket().is_zero_copy(), app, now);
     // EPERM where `weir run` has put it there already.
     (void)maps.set_xsk(q, queues_[q]->socket().fd());
   }
@@ -340,26 +340,36 @@ Attachment::News Attachment::tick(const Listeners& listeners, Instant now) {
 }
 
 void Attachment::mark(const Listeners& listeners, Instant now) {
-  std::set<std::uint16_t> ports = listeners.ports();
   shared_ports_.clear();
   if (const auto partial = listeners.partial_ports(addresses_); !partial.empty()) {
     auto others = diag_.ports_with_other_listeners(partial, listeners.inodes());
     // Where the kernel cannot say, they might be there.
     shared_ports_ = others ? *others : partial;
-    for (std::uint16_t port : shared_ports_) ports.erase(port);
   }
-  mark_ports(ports, now);
+  mark_ports(listeners.ports(), listeners, now);
 }
 
 void Attachment::unmark(std::uint16_t port, const Listeners& listeners, Instant now) {
   std::set<std::uint16_t> ports = listeners.ports();
   ports.erase(port);
-  for (std::uint16_t shared : shared_ports_) ports.erase(shared);
-  mark_ports(ports, now);
+  mark_ports(std::move(ports), listeners, now);
 }
 
-void Attachment::mark_ports(const std::set<std::uint16_t>& ports, Instant now) {
-  const Steering::Scan scan = steering_->scan(firewall_line_.empty() ? ports : std::set<std::uint16_t>{}, *stack_, now);
+void Attachment::mark_ports(std::set<std::uint16_t> ports, const Listeners& listeners, Instant now) {
+  if (!firewall_line_.empty()) ports.clear();
+  std::set<std::uint16_t> whole = ports;
+  for (std::uint16_t shared : shared_ports_) whole.erase(shared);
+  // An entry that is for some of our addresses asks about those only.
+  const auto accepts = [&](const control::Selector& s) {
+    if (s.is_range() || s.to.any || whole.contains(s.first)) return whole.contains(s.first);
+    if (!ports.contains(s.first)) return false;
+    std::vector<IpAddress> meant;
+    for (const IpAddress& a : addresses_) {
+      if (s.to.contains(a)) meant.push_back(a);
+    }
+    return !meant.empty() && listeners.covers(s.first, meant);
+  };
+  const Steering::Scan scan = steering_->scan(whole, accepts, *stack_, now);
   listening_ = scan.listening;
   drained_ = scan.drained;
 }

@@ -103,7 +103,7 @@ class Attachment {
   xdp::Outcome<void> open_queues(Queues& handed_over, std::uint32_t frames, Instant now);
   xdp::Outcome<void> check_free(std::uint32_t queues, Instant now) const;
   void make_stack(const tcp::Config& tcp);
-  void start(Instant now);
+  void start(const std::string& app, Instant now);
   std::uint16_t stack_mtu() const;
   void read_addresses_again(Instant now);
   void forget_left_addresses(Instant now);
@@ -112,7 +112,7 @@ class Attachment {
   bool bypasses_firewall() const;
   bool judge_firewall();
   std::string program_gone();
-  void mark_ports(const std::set<std::uint16_t>& ports, Instant now);
+  void mark_ports(std::set<std::uint16_t> ports, const Listeners& listeners, Instant now);
   void once_a_second(News& news, Instant now);
   bool send(Instant now);
 

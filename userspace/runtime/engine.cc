@@ -11,6 +11,7 @@
 #include <deque>
 #include <mutex>
 
+#include "weir/control/steer_selector.h"
 #include "weir/runtime/attachment.h"
 #include "weir/runtime/listeners.h"
 #include "weir/runtime/report.h"
@@ -119,6 +120,15 @@ struct Engine::Impl final : xdp::ForkRegistry::Entry {
 Engine::Impl::Impl(EngineOptions o) : options(std::move(o)), poll(::epoll_create1(EPOLL_CLOEXEC)) {
   if (options.interface.empty()) {
     if (const char* name = std::getenv("WEIR_INTERFACE")) options.interface = name;
+  }
+  if (options.app.empty()) {
+    if (const char* name = std::getenv("WEIR_APP")) options.app = name;
+  }
+  if (!options.app.empty()) {
+    if (auto app = control::parse_app_name(options.app); !app) {
+      std::fprintf(stderr, "weir: %s: the engine goes without a name\n", app.error().message.c_str());
+      options.app.clear();
+    }
   }
   interface = options.interface;
   xdp::ForkRegistry::add(*this);

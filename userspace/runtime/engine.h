@@ -26,6 +26,9 @@ namespace weir::runtime {
 struct EngineOptions {
   // Empty: $WEIR_INTERFACE, or else the one interface of this network namespace that weir is attached to.
   std::string interface;
+  // Its name: steering entries that name an application are for the engine of that name alone. Empty: $WEIR_APP, or
+  // none. 1 to 15 letters, digits, '_', '-' or '.', no '-' first; another one counts as none, and stderr says so.
+  std::string app;
   std::uint32_t frames = 8192;  // of UMEM, per queue
   tcp::Config tcp;              // buffers that name no most of their own grow to 4 MiB
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "weir/base/time.h"
 #include "weir/common/abi.h"
@@ -23,8 +24,9 @@ class Heartbeat {
   // One slot for each queue. The memory outlives this.
   explicit Heartbeat(std::span<weir_heartbeat> slots) : slots_(slots) {}
 
-  void start(std::uint32_t slot, bool zero_copy, Instant now) {
+  void start(std::uint32_t slot, bool zero_copy, const std::string& app, Instant now) {
     weir_heartbeat& h = slots_[slot];
+    for (std::size_t i = 0; i < sizeof h.app; ++i) xdp::store(h.app[i], i < app.size() ? app[i] : '\0');
     xdp::store(h.started_ns, static_cast<weir_u64>(now.ns()));
     xdp::store(h.pid, static_cast<weir_u32>(::getpid()));
     xdp::store(h.zero_copy, static_cast<weir_u32>(zero_copy ? 1 : 0));

@@ -122,20 +122,21 @@ std::set<std::uint16_t> Listeners::ports() const {
   return ports;
 }
 
+bool Listeners::covers(std::uint16_t port, const std::vector<IpAddress>& addresses) const {
+  std::set<IpAddress> covered;
+  for (const auto& [value, endpoints] : listening_) {
+    for (const Endpoint& e : endpoints) {
+      if (e.port == port && e.address.is_unspecified()) return true;
+      if (e.port == port) covered.insert(e.address);
+    }
+  }
+  return std::all_of(addresses.begin(), addresses.end(), [&](const IpAddress& a) { return covered.contains(a); });
+}
+
 std::set<std::uint16_t> Listeners::partial_ports(const std::vector<IpAddress>& addresses) const {
   std::set<std::uint16_t> partial;
   for (std::uint16_t port : ports()) {
-    std::set<IpAddress> covered;
-    bool all = false;
-    for (const auto& [value, endpoints] : listening_) {
-      for (const Endpoint& e : endpoints) {
-        if (e.port != port) continue;
-        all = all || e.address.is_unspecified();
-        covered.insert(e.address);
-      }
-    }
-    const auto left_out = [&](const IpAddress& a) { return !covered.contains(a); };
-    if (!all && std::any_of(addresses.begin(), addresses.end(), left_out)) partial.insert(port);
+    if (!covers(port, addresses)) partial.insert(port);
   }
   return partial;
 }

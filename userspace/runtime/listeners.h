@@ -41,6 +41,8 @@ class Listeners {
   std::set<std::uint16_t> ports() const;
   // Those of them that leave out an address of the interface: somebody else may listen on the port there.
   std::set<std::uint16_t> partial_ports(const std::vector<IpAddress>& addresses) const;
+  // Whether the stack accepts on each of these addresses.
+  bool covers(std::uint16_t port, const std::vector<IpAddress>& addresses) const;
   // Of the kernel's sockets.
   std::set<std::uint64_t> inodes() const;
 

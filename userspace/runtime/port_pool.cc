@@ -48,7 +48,7 @@ xdp::Outcome<std::uint16_t> PortPool::add(std::uint16_t wanted, Instant now) {
   if (!socket) return Err(socket.error());
   auto local = local_endpoint_of(socket->get());
   if (!local) return xdp::fail("reserving a local port", EINVAL);
-  auto index = control::steer_add(maps_, {control::Protocol::tcp, local->port}, control::Absent::pass,
+  auto index = control::steer_add(maps_, control::Port{control::Protocol::tcp, local->port}, control::Absent::pass,
                                   control::Purpose::reserve, now);
   if (!index) return Err(index.error());
   // The kernel binds nobody to a port that has a connection, TIME-WAIT included, so it has none.
@@ -65,7 +65,7 @@ void PortPool::withdraw(Duration patience) {
       const Instant now = control::monotonic_now();
       if (now >= until) break;
       // ENOENT: reaped already.
-      (void)control::steer_del(maps_, {control::Protocol::tcp, r.port}, control::Removal::now, now);
+      (void)control::steer_del(maps_, control::Port{control::Protocol::tcp, r.port}, control::Removal::now, now);
     }
   }
   ports_.clear();
@@ -86,7 +86,7 @@ void PortPool::reap_orphans(Instant now) {
   // A few at a time: each costs a grace period, and the loop waits for it.
   if (orphans.size() > kReapAtOnce) orphans.resize(kReapAtOnce);
   for (std::uint16_t port : orphans) {
-    (void)control::steer_del(maps_, {control::Protocol::tcp, port}, control::Removal::now, now);
+    (void)control::steer_del(maps_, control::Port{control::Protocol::tcp, port}, control::Removal::now, now);
   }
 }
 

@@ -52,6 +52,7 @@ struct Slot : Timer, HopWaiter, EventSource, Link<TransmitTag>, Link<OwnerTag> {
   Owner owner = Owner::none;
   bool in_table = false;                // found by its 4-tuple
   bool counted = false;                 // among flows() of its port
+  std::uint16_t flow_class = 0;         // likewise, where there are classes
   bool fast_open = false;               // among those that `listener`'s Fast Open queue counts
   std::uint32_t memory = 0;             // of its buffers, as counted
   std::uint8_t reported = 0;            // readiness bits that poll_event() has, and that still hold

@@ -34,13 +34,22 @@ Slot* Stack::Impl::create(const FlowKey& key, std::uint32_t hash) {
   connections.insert(slot);
   slot.counted = true;
   ++flows[key.local_port];
+  if (flow_classifier) {
+    slot.flow_class = classify(key);
+    if (slot.flow_class < class_flows.size()) ++class_flows[slot.flow_class];
+  }
   return &slot;
+}
+
+std::uint16_t Stack::Impl::classify(const FlowKey& key) const {
+  return flow_classifier(key.local_endpoint(), key.remote_endpoint());
 }
 
 void Stack::Impl::uncount(Slot& slot) {
   if (!slot.counted) return;
   slot.counted = false;
   --flows[slot.key.local_port];
+  if (flow_classifier && slot.flow_class < class_flows.size()) --class_flows[slot.flow_class];
 }
 
 // Buffers grow and shrink in calls that all end in settle().

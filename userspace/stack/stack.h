@@ -131,6 +131,8 @@ struct NextHop {
   std::uint16_t mtu = 1500;  // of the route
 };
 
+using FlowClassifier = std::function<std::uint16_t(const Endpoint& local, const Endpoint& remote)>;
+
 // A line of `weir sockets`.
 struct ConnectionSummary {
   ConnectionId id;  // none: it is in TIME-WAIT, and most of its Info is forgotten
@@ -269,6 +271,10 @@ class Stack {
   std::uint64_t buffer_memory() const;
   // Connections with that local port, without those in TIME-WAIT.
   std::uint32_t flows(std::uint16_t local_port) const;
+  // The same by classes, of which there are `classes`: `classifier` says which a connection is of by its endpoints,
+  // ours first; any other number is none. Those that are there are classified at once. An empty function: no classes.
+  void set_flow_classes(std::uint16_t classes, FlowClassifier classifier);
+  std::uint32_t class_flows(std::uint16_t flow_class) const;
   // All of them, TIME-WAIT included.
   std::size_t connections() const;
   std::size_t time_waits() const;

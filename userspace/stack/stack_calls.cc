@@ -3,6 +3,7 @@
 #include "weir/stack/stack.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "weir/stack/stack_impl.h"
 
@@ -254,6 +255,21 @@ tcp::Info Stack::info(ConnectionId id, Instant now) const {
 std::uint64_t Stack::buffer_memory() const { return impl_->buffer_memory; }
 
 std::uint32_t Stack::flows(std::uint16_t local_port) const { return impl_->flows[local_port]; }
+
+void Stack::set_flow_classes(std::uint16_t classes, FlowClassifier classifier) {
+  impl_->flow_classifier = std::move(classifier);
+  impl_->class_flows.assign(classes, 0);
+  if (!impl_->flow_classifier) return;
+  impl_->connections.for_each([&](Slot& slot) {
+    if (!slot.counted) return;
+    slot.flow_class = impl_->classify(slot.key);
+    if (slot.flow_class < classes) ++impl_->class_flows[slot.flow_class];
+  });
+}
+
+std::uint32_t Stack::class_flows(std::uint16_t flow_class) const {
+  return flow_class < impl_->class_flows.size() ? impl_->class_flows[flow_class] : 0;
+}
 
 std::size_t Stack::connections() const { return impl_->connections.size() + impl_->time_waits.size(); }
 

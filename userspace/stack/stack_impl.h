@@ -103,6 +103,7 @@ struct Stack::Impl {
   void count_memory(Slot& slot);
   bool short_of_memory() const { return buffer_memory >= config.max_buffer_memory; }
   void uncount(Slot& slot);
+  std::uint16_t classify(const FlowKey& key) const;
   void promote(Slot& slot);
   void note_readiness(Slot& slot);
   std::uint8_t readiness(const Slot& slot) const;
@@ -130,6 +131,8 @@ struct Stack::Impl {
   ReplyQueue replies;
   TimeWaitTable time_waits;
   std::vector<std::uint32_t> flows;  // by local port
+  FlowClassifier flow_classifier;    // null: none
+  std::vector<std::uint32_t> class_flows;
   std::uint64_t buffer_memory = 0;
   ListenerTable listeners;
   ConnectionTable connections;

@@ -21,16 +21,16 @@ namespace {
 constexpr std::array<const char*, kMapCount> kNames = {
     "config",        "heartbeats",      "local_addrs", "steer_index",   "steer",         "steer_counters", "counters",
     "rule_counters", "engine_counters", "filter",      "limits",        "limit_sources", "fragments",      "secrets",
-    "xsks",          "guarded",         "captures",    "capture_slots", "drop_samples"};
+    "xsks",          "guarded",         "captures",    "capture_slots", "drop_samples",  "listening"};
 // What the ABI version promises of each: checked, so that a value is never read into memory of another size.
 constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
-    sizeof(weir_config),     sizeof(weir_heartbeat), sizeof(weir_u32),
-    sizeof(weir_u32),        sizeof(weir_steer),     sizeof(weir_counter),
-    sizeof(weir_counter),    sizeof(weir_counter),   sizeof(weir_engine_counters),
-    sizeof(weir_u32),        sizeof(weir_u64),       sizeof(weir_u64),
-    sizeof(weir_u32),        sizeof(weir_secrets),   sizeof(weir_u32),
-    sizeof(weir_guard),      sizeof(weir_u32),       sizeof(weir_capture_slot),
-    sizeof(weir_drop_sample)};
+    sizeof(weir_config),      sizeof(weir_heartbeat), sizeof(weir_u32),
+    sizeof(weir_u32),         sizeof(weir_steer),     sizeof(weir_counter),
+    sizeof(weir_counter),     sizeof(weir_counter),   sizeof(weir_engine_counters),
+    sizeof(weir_u32),         sizeof(weir_u64),       sizeof(weir_u64),
+    sizeof(weir_u32),         sizeof(weir_secrets),   sizeof(weir_u32),
+    sizeof(weir_guard),       sizeof(weir_u32),       sizeof(weir_capture_slot),
+    sizeof(weir_drop_sample), sizeof(weir_u64)};
 
 constexpr std::size_t at(MapId id) { return static_cast<std::size_t>(id); }
 // Those that only root's tools need, or that nothing reads by descriptor.
@@ -82,12 +82,12 @@ struct Maps::State final : ForkRegistry::Entry {
   State() { ForkRegistry::add(*this); }
   ~State() override {
     ForkRegistry::remove(*this);
-    for (const View& v : {config, heartbeats, steer, engine_counters})
+    for (const View& v : {config, heartbeats, steer, engine_counters, listening})
       if (v.memory != nullptr) munmap(v.memory, v.length);
   }
   // A child that lives on would keep the maps after detach. The views are not there (MADV_DONTFORK).
   void on_fork_child() override {
-    for (View* v : {&config, &heartbeats, &steer, &engine_counters}) *v = {};
+    for (View* v : {&config, &heartbeats, &steer, &engine_counters, &listening}) *v = {};
     for (Fd& fd : fds) fd.reset();
   }
   int fd(MapId id) const { return fds[at(id)].get(); }
@@ -122,6 +122,7 @@ struct Maps::State final : ForkRegistry::Entry {
     if (auto r = view(MapId::config, sizeof(weir_config), config); !r) return r;
     if (auto r = view(MapId::heartbeats, sizeof(weir_heartbeat) * WEIR_MAX_QUEUES, heartbeats); !r) return r;
     if (auto r = view(MapId::steer, sizeof(weir_steer) * WEIR_MAX_STEER, steer); !r) return r;
+    if (auto r = view(MapId::listening, sizeof(weir_u64) * WEIR_LISTENING_WORDS, listening); !r) return r;
     return view(MapId::engine_counters, sizeof(weir_engine_counters) * WEIR_MAX_QUEUES, engine_counters);
   }
 
@@ -136,7 +137,7 @@ struct Maps::State final : ForkRegistry::Entry {
   Outcome<void> clear(MapId id, std::uint32_t index) const;
 
   std::array<Fd, kMapCount> fds;
-  View config, heartbeats, steer, engine_counters;
+  View config, heartbeats, steer, engine_counters, listening;
 };
 
 Maps::Maps(std::unique_ptr<State> state) : s_(std::move(state)) {}
@@ -197,6 +198,9 @@ std::span<weir_engine_counters, WEIR_MAX_QUEUES> Maps::engine_counters() const {
   return std::span<weir_engine_counters, WEIR_MAX_QUEUES>(
       static_cast<weir_engine_counters*>(s_->engine_counters.memory), WEIR_MAX_QUEUES);
 }
+std::span<weir_u64, WEIR_LISTENING_WORDS> Maps::listening() const {
+  return std::span<weir_u64, WEIR_LISTENING_WORDS>(static_cast<weir_u64*>(s_->listening.memory), WEIR_LISTENING_WORDS);
+}
 
 Outcome<std::map<IpAddress, weir_u32>> Maps::local_addresses() const {
   const int fd = s_->fd(MapId::local_addrs);
@@ -250,6 +254,21 @@ std::optional<std::uint32_t> Maps::find_steer(std::uint8_t protocol, std::uint16
   std::uint32_t index = 0;
   if (bpf_map_lookup_elem(s_->fd(MapId::steer_index), &key, &index) != 0 || index >= WEIR_MAX_STEER) return {};
   return index;
+}
+
+std::vector<Maps::SteerHead> Maps::steer_heads() const {
+  const int fd = s_->fd(MapId::steer_index);
+  std::vector<SteerHead> out;
+  weir_steer_key key{};
+  weir_steer_key next{};
+  for (const void* previous = nullptr; bpf_map_get_next_key(fd, previous, &next) == 0; previous = &key) {
+    key = next;
+    std::uint32_t index = 0;
+    if (bpf_map_lookup_elem(fd, &key, &index) == 0) out.push_back({key.protocol, from_be16(key.port_be), index});
+    // Only whoever holds the lock changes it, and the map's capacity bounds a walk that races with one.
+    if (out.size() >= WEIR_MAX_STEER) break;
+  }
+  return out;
 }
 
 Outcome<void> Maps::publish_steer(std::uint8_t protocol, std::uint16_t port, std::uint32_t index) const {

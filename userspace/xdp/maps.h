@@ -50,8 +50,9 @@ enum class MapId : std::uint8_t {
   captures,
   capture_slots,
   drop_samples,
+  listening,
 };
-inline constexpr std::size_t kMapCount = 19;
+inline constexpr std::size_t kMapCount = 20;
 const char* map_name(MapId id);
 
 // Descriptors by MapId; -1 where a map is not at hand.
@@ -93,14 +94,23 @@ class Maps {
   std::span<weir_heartbeat, WEIR_MAX_QUEUES> heartbeats() const;
   std::span<weir_steer, WEIR_MAX_STEER> steer() const;
   std::span<weir_engine_counters, WEIR_MAX_QUEUES> engine_counters() const;
+  std::span<weir_u64, WEIR_LISTENING_WORDS> listening() const;
 
   Outcome<std::map<IpAddress, weir_u32>> local_addresses() const;  // each with its enum weir_local
   // Makes the map hold exactly these; additions come before removals.
   // `left`: no longer the interface's, but an engine's connections have them still (WEIR_LOCAL_LEFT).
   Outcome<void> set_local_addresses(std::span<const IpAddress> addresses, std::span<const IpAddress> left = {}) const;
 
-  // `port` in host order. Nothing where the port is not steered.
+  // The first entry of a port's chain, or with port 0 of that of the ranges; `port` in host order. Nothing where there
+  // is none.
   std::optional<std::uint32_t> find_steer(std::uint8_t protocol, std::uint16_t port) const;
+  // The first entry of every chain.
+  struct SteerHead {
+    std::uint8_t protocol = 0;
+    std::uint16_t port = 0;
+    std::uint32_t index = 0;
+  };
+  std::vector<SteerHead> steer_heads() const;
   Outcome<void> publish_steer(std::uint8_t protocol, std::uint16_t port, std::uint32_t index) const;
   Outcome<void> withdraw_steer(std::uint8_t protocol, std::uint16_t port) const;
 
