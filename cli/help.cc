@@ -17,6 +17,20 @@ std::string options_text() {
   return out;
 }
 
+const char* shape_name(Shape shape) {
+  switch (shape) {
+    case Shape::positional:
+      return "positional";
+    case Shape::keyword:
+      return "keyword";
+    case Shape::word:
+      return "word";
+    case Shape::option:
+      return "option";
+  }
+  return "";
+}
+
 }  // namespace
 
 std::string overview() {
@@ -25,6 +39,46 @@ std::string overview() {
   out +=
       fmt::format("\n{}\n`weir help OBJECT` or `weir OBJECT help` has the grammar of each; weir(8) has everything.\n",
                   options_text());
+  return out;
+}
+
+std::string usage() {
+  std::string out = "Usage: weir [-n NETNS] [-j] OBJECT [VERB] [ARGUMENTS]\n\n";
+  for (const std::string& object : object_names()) {
+    const std::vector<std::string> verbs = verb_names(object);
+    out += fmt::format("  {:<12}{}\n", object,
+                       verbs.empty() ? std::string(find_command(object, "")->summary) : join(verbs, "|"));
+  }
+  return out + "\n`weir help` has a line for each verb, `weir help OBJECT` the grammar.\n";
+}
+
+Json grammar_json() {
+  Json list = Json::array();
+  for (const Command& command : commands()) {
+    Json arguments = Json::array();
+    for (const Arg& arg : command.grammar)
+      arguments.push_back({{"name", arg.name},
+                           {"shape", shape_name(arg.shape)},
+                           {"metavar", arg.metavar},
+                           {"required", arg.need == Need::required},
+                           {"short", arg.brief.empty() ? Json(nullptr) : Json(arg.brief)},
+                           {"implied", arg.implied.empty() ? Json(nullptr) : Json(arg.implied)},
+                           {"help", arg.help}});
+    list.push_back({{"object", command.object},
+                    {"verb", command.verb.empty() ? Json(nullptr) : Json(command.verb)},
+                    {"summary", command.summary},
+                    {"grammar", grammar_text(command.grammar, command.rest)},
+                    {"arguments", std::move(arguments)},
+                    {"command_follows", command.rest == Rest::command},
+                    {"example", command.example}});
+  }
+  Json options = Json::array();
+  for (const GlobalOption& option : global_options())
+    options.push_back(
+        {{"name", option.name}, {"short", option.brief}, {"metavar", option.metavar}, {"help", option.help}});
+  Json out;
+  out["commands"] = std::move(list);
+  out["options"] = std::move(options);
   return out;
 }
 

@@ -136,8 +136,12 @@ int dispatch(std::vector<std::string> words) {
   }
   if (words.empty()) {
     if (globals.help) return help({});
-    fmt::print(stderr, "{}", overview());
+    fmt::print(stderr, "{}", usage());
     return kUsage;
+  }
+  if (words[0] == "help" && globals.json) {
+    print_line(grammar_json());
+    return kOk;
   }
   if (words[0] == "help") return help({words.begin() + 1, words.end()});
   const auto objects = object_names();

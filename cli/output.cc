@@ -112,6 +112,20 @@ std::string harmless(std::string_view text) {
   return out;
 }
 
+std::string as_text(std::string_view octets) {
+  std::string out;
+  while (!octets.empty()) {
+    const bool control = static_cast<unsigned char>(octets[0]) < 0x20;
+    const std::size_t n = control ? 0 : character(octets);
+    if (n > 0)
+      out += octets.substr(0, n);
+    else
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(octets[0]));
+    octets.remove_prefix(std::max<std::size_t>(n, 1));
+  }
+  return out;
+}
+
 std::string fit(std::string_view line, std::size_t columns) {
   std::string out;
   std::size_t used = 0;

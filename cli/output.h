@@ -43,6 +43,8 @@ class Columns {
 void print(std::string_view text);
 void print_as_it_is(std::string_view text);
 std::string harmless(std::string_view text);
+// As text: what is not, and each control character, as \xHH, so that two names never become one.
+std::string as_text(std::string_view octets);
 // The beginning of a line that has room in so many columns; paint() takes none.
 std::string fit(std::string_view line, std::size_t columns);
 void print_line(const Json& document);  // compact, with a newline

@@ -102,6 +102,20 @@ std::vector<Command> make_commands() {
        "says so.\n",
        "weir top eth0"});
 
+  table.push_back(
+      {"metrics",
+       "",
+       "what weir knows, in the text format of Prometheus",
+       {positional("IFACE", Value::interface, Need::optional, "without it, every interface weir is attached to"),
+        option("--output", "FILE", Value::file,
+               "into a file, by a rename: as node_exporter's textfile collector wants it"),
+        option("--listen", "[ADDRESS:]PORT", Value::text,
+               "serve GET /metrics over HTTP, on 127.0.0.1 unless told; 0: any port")},
+       Rest::none,
+       run_metrics,
+       "",
+       "weir metrics --listen 9477"});
+
   const Arg protocol = word("protocol", "tcp|udp", Need::optional, "tcp unless given");
   const Arg port = positional("PORT", Value::ports, Need::required, "1-65535, a range P-Q, or a name of /etc/services");
   const Arg to = keyword("to", "PREFIX", Value::prefix, "only to this address of ours, or network with /LENGTH");

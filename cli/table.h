@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "args.h"
+#include "output.h"
 #include "weir/control/instance.h"
 
 namespace weir::cli {
@@ -57,6 +58,8 @@ const Command* find_command(std::string_view object, std::string_view verb);
 
 // help.cc
 std::string overview();
+std::string usage();  // a line for each object
+Json grammar_json();  // all of the table
 std::string object_help(std::string_view object);
 std::string command_help(const Command& command);
 
@@ -66,6 +69,7 @@ Outcome<int> run_detach(const Context&);
 Outcome<int> run_status(const Context&);
 Outcome<int> run_stats(const Context&);
 Outcome<int> run_top(const Context&);
+Outcome<int> run_metrics(const Context&);
 Outcome<int> run_steer_add(const Context&);
 Outcome<int> run_steer_del(const Context&);
 Outcome<int> run_steer_list(const Context&);

@@ -94,10 +94,17 @@ void TopSource::look(Instant now) {
   now_ = std::move(seen);
 }
 
-std::optional<Traffic> TopSource::traffic() const {
+std::optional<Observation> TopSource::observation() const {
   if (!now_) return std::nullopt;
-  Observation now = *now_;
-  now.connections = told_;
+  Observation out = *now_;
+  out.connections = told_;
+  return out;
+}
+
+std::optional<Traffic> TopSource::traffic() const {
+  const auto seen = observation();
+  if (!seen) return std::nullopt;
+  const Observation& now = *seen;
   if (!before_) return make_traffic(now, nullptr);
   Observation before = *before_;
   before.connections = told_before_;

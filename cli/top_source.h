@@ -20,6 +20,8 @@ class TopSource {
   void look(Instant now);
   // Nothing: weir is not attached now; notice() says it.
   std::optional<Traffic> traffic() const;
+  // What the last look saw, with what the engine told last.
+  std::optional<Observation> observation() const;
   const std::string& interface() const { return interface_; }
   std::string about() const;   // "native mode, program id 77"
   std::string notice() const;  // one line; empty where all is well

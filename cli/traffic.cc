@@ -13,8 +13,6 @@
 namespace weir::cli {
 namespace {
 
-bool by_xdp(weir_verdict v) { return v == WEIR_V_PASS || v == WEIR_V_DROP || v == WEIR_V_STEER; }
-
 double over(std::uint64_t count, double seconds) { return seconds > 0 ? static_cast<double>(count) / seconds : 0; }
 
 std::uint64_t since(std::uint64_t later, std::uint64_t earlier) { return later >= earlier ? later - earlier : later; }
@@ -140,7 +138,7 @@ Traffic make_traffic(const Observation& now, const Observation* before) {
   for (int v = 0; v < WEIR_VERDICT_COUNT; ++v) out.verdicts.push_back({static_cast<weir_verdict>(v), {}});
   for (const control::ReasonFacts& facts : control::reasons()) {
     Volume volume;
-    if (by_xdp(facts.verdict)) {
+    if (control::is_of_xdp(facts)) {
       volume = volume_of(s.xdp[facts.reason], changed ? &changed->xdp[facts.reason] : nullptr, out.interval);
     } else {
       volume.packets = s.engine_total(facts.reason);

@@ -1,6 +1,6 @@
 # The weir command: what is typed (no root needed), and what it does to a real interface.
 find_program(WEIR_PYTHON python3 REQUIRED)
-foreach(test usage:unit bad_input:veth commands:veth guard:veth top:veth)
+foreach(test usage:unit bad_input:veth commands:veth guard:veth top:veth metrics:veth)
   string(REPLACE ":" ";" test "${test}")
   list(GET test 0 name)
   list(GET test 1 label)

@@ -50,12 +50,12 @@ class BadInput(unittest.TestCase):
             self.assertIn(word, done.stderr)
         self.assertEqual(self.state(), before)
 
-    EVERY = [("attach", "veth0"), ("detach", "veth0"), ("status", "veth0"), ("stats",), ("top", "--count", 1), ("steer", "add", 80),
+    EVERY = [("attach", "veth0"), ("detach", "veth0"), ("status", "veth0"), ("stats",), ("top", "--count", 1), ("metrics",), ("steer", "add", 80),
              ("steer", "del", 80), ("steer", "list"), ("filter", "add", "drop"), ("filter", "del", "r1"), ("filter", "list"),
              ("filter", "flush"), ("filter", "export"), ("filter", "confirm"), ("filter", "rollback"), ("sockets",), ("run", "--interface", "veth0", "--", "true")]
 
     def test_an_unknown_interface(self):
-        for argv in (("attach", "none0"), ("detach", "none0"), ("status", "none0"), ("stats", "none0"), ("top", "none0"), ("sockets", "none0"),
+        for argv in (("attach", "none0"), ("detach", "none0"), ("status", "none0"), ("stats", "none0"), ("top", "none0"), ("metrics", "none0"), ("sockets", "none0"),
                      ("steer", "add", 80, "dev", "none0"), ("steer", "del", 80, "dev", "none0"), ("steer", "list", "dev", "none0"),
                      ("filter", "add", "drop", "dev", "none0"), ("filter", "list", "dev", "none0"),
                      ("run", "--interface", "none0", "--", "true")):

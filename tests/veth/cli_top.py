@@ -267,7 +267,7 @@ class Top(unittest.TestCase):
     def test_batch_ends_by_a_signal(self):
         child = subprocess.Popen([str(lab.WEIR), "-n", self.server.netns, "top", "--batch", "--interval", "0.1"],
                                  stdout=subprocess.PIPE, text=True, preexec_fn=lab._die_with_parent)
-        self.addCleanup(child.stdout.close)
+        self.addCleanup(lambda: (child.kill(), child.wait(), child.stdout.close()))
         self.assertIn("weir top", child.stdout.readline())
         child.terminate()
         child.stdout.read()

@@ -129,10 +129,24 @@ class Usage(unittest.TestCase):
             with self.subTest(argv):
                 self.assertOneLine(weir(*argv), 1, expected)
 
-    def test_nothing_typed_is_the_overview_on_stderr(self):
+    def test_nothing_typed_is_a_line_for_each_object_on_stderr(self):
         done = weir()
         self.assertEqual((done.returncode, done.stdout), (2, ""))
         self.assertIn("Usage: weir", done.stderr)
+        lines = done.stderr.split("\n\n")[1].splitlines()
+        self.assertEqual([line.split()[0] for line in lines], list(dict.fromkeys(c[0] for c in commands())))
+        self.assertRegex(done.stderr, r"(?m)^  steer +add\|del\|list$")
+
+    def test_the_grammar_as_json(self):
+        told = json.loads(weir("-j", "help").stdout)
+        self.assertEqual([[w for w in (c["object"], c["verb"]) if w] for c in told["commands"]], commands())
+        for command in told["commands"]:
+            name = " ".join(w for w in (command["object"], command["verb"]) if w)
+            self.assertIn(f"weir {name} {command['grammar']}".rstrip() + "\n", weir("help", *name.split()).stdout.replace(" \n", "\n"))
+        attach = {a["name"]: a for a in told["commands"][0]["arguments"]}
+        self.assertTrue(attach["IFACE"]["required"])
+        self.assertEqual((attach["--mode"]["shape"], attach["--mode"]["metavar"]), ("option", "auto|native|generic"))
+        self.assertEqual([o["name"] for o in told["options"]], ["--netns", "--json", "--help", "--version"])
 
     def test_help_of_each_command_by_each_way(self):
         self.assertGreaterEqual(len(commands()), 14)
