@@ -282,9 +282,7 @@ std::vector<Line> head(const Seen& seen, const Look& look) {
   }
   if (!seen.notice.empty()) out.push_back({seen.notice, Style::caution});
   if (look.keys)
-    out.push_back(
-        {"1 overview 2 reasons 3 rules 4 ports 5 engines 6 connections  s sort r reverse p pause arrows scroll q quit",
-         Style::dim});
+    out.push_back({"q quit p pause s sort r turn  1 all 2 reasons 3 rules 4 ports 5 engines 6 conns", Style::dim});
   return out;
 }
 
