@@ -47,10 +47,11 @@ static __always_inline int is_icmp(const struct packet* p) {
  * of which those of unused fields would be one and the same, they make verifiers from 7.2 on follow every combination.
  */
 static __always_inline __u32 first_match(void* generation, const struct weir_generation* g, const struct packet* p) {
-  union weir_row* all = row(generation, WEIR_ROW_ALL);
-  if (!all) return NO_RULE;
   const struct weir_field_rows* f = g->field;
-  __u64 summary = all->vector.summary;
+  /* Rules that ask for nothing: the first of them has every frame. */
+  if (!g->fields) return g->rules ? 0 : NO_RULE;
+  __u64 summary = ~0ULL;
+  __u64 first = ~0ULL;
   int whole = p->fragment != FRAGMENT_LATER;
   int is_tcp = whole && p->flow.protocol == IPPROTO_TCP;
   int has_ports = whole && (p->flow.protocol == IPPROTO_TCP || p->flow.protocol == IPPROTO_UDP);
@@ -62,13 +63,17 @@ static __always_inline __u32 first_match(void* generation, const struct weir_gen
     union weir_row* v = row(generation, row_##field); \
     if (!v) return NO_RULE;                           \
     summary &= v->vector.summary;                     \
+    first &= v->vector.words[0];                      \
   }
   FILTER_FIELDS(X)
 #undef X
+  /* The first 64 rules are decided on the way: their word stands beside the summary. */
+  if (first) return lowest_bit(first);
+  summary &= ~1ULL;
 
   for (int i = 0; i < WEIR_RULE_WORDS && summary; i++) {
     __u32 w = lowest_bit(summary) & (WEIR_RULE_WORDS - 1);
-    __u64 match = all->vector.words[w];
+    __u64 match = ~0ULL;
 #define X(field, look_up)                             \
   if (ASKED(field)) {                                 \
     union weir_row* v = row(generation, row_##field); \
