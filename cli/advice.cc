@@ -10,6 +10,14 @@ namespace {
 
 using Firewall = control::FirewallReport;
 
+void about_guard(const control::Status& facts, std::vector<std::string>& out) {
+  if (!facts.guard_in_force)
+    out.push_back(fmt::format(
+        "the guarded sessions are not in force: somebody else has changed the map `config`; `weir guard add "
+        "{}` puts all of them in force again",
+        facts.guarded.front().remote.to_string()));
+}
+
 bool any_engine(const control::Status& facts) {
   for (const control::QueueStatus& queue : facts.queues)
     if (view(queue).here) return true;
@@ -96,6 +104,7 @@ std::vector<std::string> advise(const control::Status& facts, const Firewall& fi
         fmt::format("no local address is known, so nothing is steered: `ip addr add ADDRESS dev {}`, and an engine "
                     "follows it",
                     facts.interface));
+  about_guard(facts, out);
   about_engine(facts, out);
   about_ports(facts, firewall, out);
   if (firewall.state == Firewall::State::rules && !facts.bypass_firewall)

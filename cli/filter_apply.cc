@@ -174,7 +174,9 @@ Outcome<int> run_filter_apply(const Context& context) {
   if (!change) return Err(change.error());
   const xdp::Maps& maps = change->instance.maps();
   const Instant now = control::monotonic_now();
-  const auto before = control::filter_state(maps, now, control::RuleCounters::leave_out);
+  auto before = control::filter_state(maps, now, control::RuleCounters::leave_out);
+  // Rules that do not hold together are replaced as none would be.
+  if (!before && before.error().code == EPROTO) before = control::FilterState{};
   if (!before) return Err(before.error());
   const auto changes = control::compare_rules(before->rules, *rules);
   const std::size_t count = rules->size();

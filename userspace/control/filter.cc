@@ -152,6 +152,8 @@ Outcome<FilterState> filter_state(const xdp::Maps& maps, Instant now, RuleCounte
 Outcome<bool> filter_apply(const xdp::Maps& maps, std::vector<Rule> rules, std::optional<Duration> confirm, Instant now,
                            Clock clock) {
   auto change = begin(maps, now);
+  // What does not hold together is replaced; its counters are lost with it.
+  if (!change && change.error().code == EPROTO) change = Change{selection(maps, now).slot, FilterState{}};
   if (!change) return Err(change.error());
   if (same(change->state.rules, rules)) return false;
   const std::uint32_t next_name = change->state.next_name;

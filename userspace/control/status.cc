@@ -78,6 +78,7 @@ Outcome<Status> read_status(const Instance& instance, Instant now) {
     out.filter_rolled_back = filter->rolled_back;
   }
   if (auto guarded = guard_list(maps, now)) out.guarded = std::move(guarded).value();
+  out.guard_in_force = out.guarded.empty() || (flags & WEIR_CONFIG_GUARDED) != 0;
   if (any_process(maps, now))
     for (const SteerEntry& e : out.steered) out.live_flows += e.flows;
   return out;

@@ -19,7 +19,7 @@ struct QueueStatus {
   EngineState engine = EngineState::absent;
   std::uint32_t pid = 0;  // in the engine's own pid namespace
   bool zero_copy = false;
-  std::string app;  // the engine's name; empty: none
+  std::string app;         // the engine's name; empty: none
   Duration heartbeat_age;  // zero where absent
   Duration uptime;         // likewise
   Duration loop_lag;
@@ -45,6 +45,7 @@ struct Status {
   std::optional<std::uint32_t> rules;      // of the filter; nothing without CAP_SYS_ADMIN
   std::optional<Duration> filter_pending;  // what is left to confirm the filter's last change
   bool filter_rolled_back = false;         // nobody did: the rules from before it are in force
+  bool guard_in_force = true;              // false: `guarded` is not looked at, because somebody changed the flags
   std::vector<GuardedSession> guarded;     // empty also for one who may not read them
   std::uint64_t live_flows = 0;            // 0 where no engine is there to have them
 };
