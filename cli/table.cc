@@ -129,7 +129,8 @@ std::vector<Command> make_commands() {
        {protocol, port, to, from, dev,
         keyword("app", "NAME", Value::app_name, "only to the engine of this name (`weir run --app NAME`)"),
         keyword("absent", "pass|drop", Value::choice,
-                "new connections while no engine is there: to the kernel (pass), or dropped")},
+                "new connections while no engine is there: to the kernel (pass), or dropped"),
+        flag("--no-guard", "steer sshd's port, too")},
        Rest::none,
        run_steer_add,
        "Where entries overlap, the more specific has the connection: the narrower range of ports, then the\n"

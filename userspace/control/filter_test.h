@@ -22,7 +22,7 @@ enum class LimitAnswer : std::uint8_t { none, within, beyond };
 struct FrameVerdict {
   // Nothing: a program before weir's in libxdp's dispatcher settled the frame, with the verdict `by_other`.
   std::optional<weir_reason> reason;
-  const char* by_other = nullptr;  // "pass", "drop" or "sent"
+  const char* by_other = nullptr;         // "pass", "drop" or "sent"
   std::optional<std::uint32_t> rule;      // that matched: its place in rules()
   LimitAnswer limit = LimitAnswer::none;  // of that rule, had the frame come now; it was not charged
   std::optional<SteerEntry> steer;        // that was found for it
