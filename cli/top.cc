@@ -24,14 +24,15 @@ Json volume_json(const Traffic& t, const Volume& volume) {
   return out;
 }
 
-Json to_json(const ConnectionTraffic& c) {
+Json to_json(const Traffic& t, const ConnectionTraffic& c) {
+  const auto rate = [&](double value) { return t.connections_have_rates ? Json(value) : Json(nullptr); };
   return {{"local", c.connection.local},
           {"remote", c.connection.remote},
           {"state", c.connection.state},
           {"bytes_received", c.connection.bytes_received},
           {"bytes_acked", c.connection.bytes_acked},
-          {"received_bits_per_second", c.received_per_second},
-          {"sent_bits_per_second", c.sent_per_second},
+          {"received_bits_per_second", rate(c.received_per_second)},
+          {"sent_bits_per_second", rate(c.sent_per_second)},
           {"recv_queue", c.connection.recv_queue},
           {"send_queue", c.connection.send_queue},
           {"srtt_us", c.connection.srtt_us},
@@ -94,7 +95,7 @@ Json to_json(const TopSource& source, const std::optional<Traffic>& traffic, Ins
   out["engines"] = std::move(engines);
   if (t.connections) {
     Json connections = Json::array();
-    for (const ConnectionTraffic& c : *t.connections) connections.push_back(to_json(c));
+    for (const ConnectionTraffic& c : *t.connections) connections.push_back(to_json(t, c));
     out["connections"] = std::move(connections);
   } else {
     out["connections"] = nullptr;
@@ -123,6 +124,7 @@ class Top {
     for (std::uint32_t n = 0; !frames_ || n < *frames_; ++n) {
       if (!wait(signals, nullptr)) break;
       observe();
+      settle();
       const auto traffic = source_.traffic();
       if (json_) {
         print_line(to_json(source_, traffic, control::monotonic_now()));
@@ -157,6 +159,17 @@ class Top {
     next_ = now + every_;
     source_.look(now);
     if (json_ || wants_connections(look_.view)) source_.ask(now);
+  }
+
+  // A frame that is printed once has what the engine tells at once; one that takes longer is told of in the next.
+  void settle() {
+    const Instant until = control::monotonic_now() + Duration::milliseconds(200);
+    for (Instant now = control::monotonic_now(); source_.engine_fd() >= 0 && now < until;
+         now = control::monotonic_now()) {
+      pollfd waiting{source_.engine_fd(), source_.engine_events(), 0};
+      poll(&waiting, 1, static_cast<int>((until - now).count_ms() + 1));
+      source_.on_engine(control::monotonic_now());
+    }
   }
 
   Seen seen(const std::optional<Traffic>& traffic) const {

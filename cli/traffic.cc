@@ -159,6 +159,7 @@ Traffic make_traffic(const Observation& now, const Observation* before) {
   if (now.connections) {
     out.connections =
         connections_of(*now.connections, before != nullptr && before->connections ? &*before->connections : nullptr);
+    out.connections_have_rates = before != nullptr && before->connections;
     out.time_wait = now.connections->time_wait;
   }
   out.filter_pending = s.filter_pending;

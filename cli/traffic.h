@@ -97,6 +97,7 @@ struct Traffic {
   std::vector<PortTraffic> ports;
   std::vector<EngineTraffic> engines;
   std::optional<std::vector<ConnectionTraffic>> connections;
+  bool connections_have_rates = false;  // the engine has told twice
   std::uint64_t time_wait = 0;
   std::optional<Duration> filter_pending;
   bool filter_rolled_back = false;

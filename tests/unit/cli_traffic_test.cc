@@ -28,6 +28,7 @@ TEST(Traffic, OneObservationHasNoRates) {
   EXPECT_EQ(t.reasons[WEIR_R_PASS_ARP].volume.packets_per_second, 0);
   EXPECT_FALSE(t.reasons[WEIR_R_PASS_ARP].volume.bits_per_second);
   EXPECT_FALSE(t.connections);
+  EXPECT_FALSE(t.connections_have_rates);
 }
 
 TEST(Traffic, RatesAreOverTheTimeBetweenTheLooks) {
@@ -114,6 +115,7 @@ TEST(Traffic, ConnectionsAreThoseOfTheSameAddresses) {
                          3);
   const Traffic t = make_traffic(now, &before);
   ASSERT_EQ(t.connections->size(), 3u);
+  EXPECT_TRUE(t.connections_have_rates);
   EXPECT_EQ((*t.connections)[0].received_per_second, 40);
   EXPECT_EQ((*t.connections)[1].received_per_second, 800);
   EXPECT_EQ((*t.connections)[1].sent_per_second, 400);
