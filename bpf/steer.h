@@ -102,6 +102,9 @@ static __always_inline int is_draining(const struct weir_config* cfg, const stru
 
 static __always_inline int steer_syn(const struct weir_config* cfg, const struct weir_steer* entry, __u32 queue,
                                      __u16 port_be) {
+  /* Nobody listens there. It is for a connection that the engine has begun (RFC 9293 3.5, simultaneous open; RFC 5961 4),
+   * or for none. */
+  if (entry->flags & WEIR_STEER_RESERVED) return steer_to_flow(queue, WEIR_R_STEER_SEGMENT);
   if (is_draining(cfg, entry)) return WEIR_R_PASS_SYN_DRAINING;
   enum engine_state state = engine_state(queue);
   if (!accepts_on(entry, queue, port_be) || state == ENGINE_ABSENT)

@@ -73,13 +73,16 @@ TEST_F(Steer, SegmentsGoToTheEngineWithoutAListener) {
   EXPECT_EQ(reason(tcp4("S")), "PASS_SYN_NO_ACCEPTOR");
 }
 
-TEST_F(Steer, ReservedPortsNeverDropForWantOfAnAcceptor) {
+// RFC 9293 3.5: the other side of a simultaneous open.
+TEST_F(Steer, ASynOfAReservedPortIsTheEnginesWhoHasBegunThere) {
   edit_entry(kTcpEntry, [](weir_steer& e) {
     e.listeners = 0;
     e.flags = WEIR_STEER_RESERVED | WEIR_STEER_ABSENT_DROP;
   });
-  EXPECT_EQ(reason(tcp4("S")), "PASS_SYN_NO_ACCEPTOR");
+  EXPECT_EQ(reason(tcp4("S")), "STEER_SEGMENT");
   EXPECT_EQ(reason(tcp4("SA")), "STEER_SEGMENT");
+  beat(0, std::nullopt);
+  EXPECT_EQ(reason(tcp4("S")), "PASS_NO_SOCKET") << "it was never offered: never dropped for want of an acceptor";
 }
 
 TEST_F(Steer, Draining) {

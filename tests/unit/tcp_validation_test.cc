@@ -227,6 +227,16 @@ TEST(TcpValidation, ChallengesHaveABudget) {
   EXPECT_EQ(challenges(100), 10);
 }
 
+// A burst that one ACK answers leaves the rest of the budget for whoever asks next.
+TEST(TcpValidation, ABurstCostsTheBudgetOneChallenge) {
+  Peer p(plain());
+  p.connected();
+  for (int i = 0; i < 1'000; ++i) p.in("R 2:2(0)", WEIR_R_LOST_CHALLENGED);
+  EXPECT_EQ(p.take().size(), 1u);
+  p.in("S 1:1(0)", WEIR_R_LOST_CHALLENGED);
+  EXPECT_EQ(p.take().size(), 1u);
+}
+
 TEST(TcpValidation, AStackMayWithholdAChallenge) {
   Peer p(plain());
   p.connected();

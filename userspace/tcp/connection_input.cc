@@ -436,6 +436,7 @@ void Connection::answer_refused(const Segment& seg, Instant now) {
 }
 
 void Connection::owe_challenge(Instant now) {
+  if (challenge_owed_) return;  // one ACK answers them all, and costs the budget one
   if (challenges_ == 0 || now - challenges_since_ >= kChallengePeriod) {
     challenges_since_ = now;
     challenges_ = 0;
