@@ -16,6 +16,7 @@ namespace {
 // Verdicts or reasons of XDP.
 std::vector<std::string> known_of_list(Value value) {
   std::vector<std::string> out;
+  if (value == Value::verdicts) out.emplace_back("send");
   for (const control::ReasonFacts& facts : control::reasons()) {
     if (!control::is_of_xdp(facts)) continue;
     std::string name = value == Value::reasons ? facts.name : control::verdict_name(facts.verdict);
@@ -32,7 +33,7 @@ std::optional<std::string> unknown_of_list(const Arg& arg, std::string_view text
       return fmt::format("{}: '{}' is none: did you mean '{}'?", arg.name, word, *meant);
     if (arg.value == Value::reasons)
       return fmt::format("{}: '{}' is no reason of the XDP program: `weir stats --all` shows them", arg.name, word);
-    return fmt::format("{}: '{}' is none of pass, drop and steer", arg.name, word);
+    return fmt::format("{}: '{}' is none of pass, drop, steer and send", arg.name, word);
   }
   return std::nullopt;
 }

@@ -32,7 +32,7 @@ enum class Value : std::uint8_t {
   seconds,     // decimal, more than 0
   timespan,    // 60s, 5m, 1h; 60: seconds
   file,        // a path
-  verdicts,    // of XDP, joined by commas
+  verdicts,    // of a dump, joined by commas
   reasons,     // of XDP, joined by commas
   choice,      // one of the words of `metavar`, separated by '|'
 };

@@ -60,7 +60,7 @@ std::vector<std::string> values(const Arg& arg, const std::string& prefix) {
     case Value::protocol:
       return {"tcp", "udp", "icmp", "icmpv6"};
     case Value::verdicts:
-      return {"pass", "drop", "steer"};
+      return {"pass", "drop", "steer", "send"};
     case Value::reasons:
       for (const control::ReasonFacts& facts : control::reasons())
         if (control::is_of_xdp(facts)) out.emplace_back(facts.name);

@@ -19,6 +19,8 @@
 #include "version.h"
 #include "weir/control/caps.h"
 #include "weir/control/capture.h"
+#include "weir/control/engine_protocol.h"
+#include "weir/control/engine_tap.h"
 #include "weir/control/heartbeat.h"
 #include "weir/control/lock.h"
 #include "weir/control/pcapng.h"
@@ -36,6 +38,7 @@ constexpr Duration kLook = Duration::seconds(1);
 // The rings of the CPUs are read one after the other: what is younger may still be overtaken.
 constexpr Duration kSettled = Duration::milliseconds(5);
 constexpr int kPauseMs = 20;
+constexpr Duration kEnginePatience = Duration::seconds(1);
 
 struct DumpOptions {
   std::optional<std::string> interface;
@@ -45,6 +48,7 @@ struct DumpOptions {
   std::uint32_t snaplen = WEIR_CAPTURE_MOST;
   std::uint64_t reasons = ~std::uint64_t{0};
   bool sampled = false;
+  bool outbound = true;
   bool json = false;
 };
 
@@ -79,9 +83,13 @@ Outcome<DumpOptions> read_options(const Context& context) {
       if (reasons && !is_among(*reasons, facts.name)) continue;
       out.reasons |= std::uint64_t{1} << facts.reason;
     }
-    if (out.reasons == 0) return fail("no reason of these names has one of these verdicts: `weir stats --all`", EINVAL);
+    const bool only_sent = verdicts && !reasons && is_among(*verdicts, "send");
+    if (out.reasons == 0 && !only_sent)
+      return fail("no reason of these names has one of these verdicts: `weir stats --all`", EINVAL);
   }
   out.sampled = context.args.has("--sampled");
+  // What goes out no rule has judged, and XDP has no reason for.
+  out.outbound = !reasons && !out.sampled && (!verdicts || is_among(*verdicts, "send"));
   return out;
 }
 
@@ -96,15 +104,29 @@ std::uint64_t xdp_action(weir_verdict verdict) {
   return verdict == WEIR_V_DROP ? kDrop : verdict == WEIR_V_STEER ? kRedirect : kPass;
 }
 
+// Whichever engine runs now; where there is none, what it would send is not to be had.
+std::optional<control::EngineTap> tap_engine(const control::Instance& instance, const DumpOptions& options) {
+  auto tap = control::EngineTap::open(control::engine_socket_path(instance.config().netns_cookie, instance.ifindex()),
+                                      options.expression.empty() ? options.snaplen : WEIR_CAPTURE_MOST);
+  return tap ? std::optional(std::move(*tap)) : std::nullopt;
+}
+
+// Until the engine tells, so that both directions begin together; one that is stopped is not waited for.
+void await(const control::EngineTap& engine) {
+  pollfd waiting{engine.descriptor(), POLLIN, 0};
+  static_cast<void>(poll(&waiting, 1, static_cast<int>(kEnginePatience.count_ms())));
+}
+
 class Dump {
  public:
   Dump(const control::Instance& instance, const DumpOptions& options, DumpFilter filter, DumpOutput output,
-       control::Capture capture)
+       std::optional<control::EngineTap> engine, control::Capture capture)
       : instance_(instance),
         options_(options),
         filter_(std::move(filter)),
         output_(std::move(output)),
         capture_(std::move(capture)),
+        engine_(std::move(engine)),
         names_(instance.maps()),
         // One difference for the whole dump, so that times stand in their order when the clock is set.
         epoch_ns_(clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC)) {}
@@ -114,9 +136,14 @@ class Dump {
  private:
   bool enough() const { return options_.count && shown_ >= *options_.count; }
   void take(const weir_capture_record& record, std::span<const std::byte> octets);
-  void drain() {
-    capture_.drain([this](const auto& record, auto octets) { take(record, octets); });
-  }
+  void take(const control::TapRecord& record, std::span<const std::byte> octets);
+  void hold(DumpedFrame frame, std::span<const std::byte> octets);
+  void drain();
+  void drain_engine();
+  void open_engine();
+  void leave_engine();
+  void finish_engine();
+  control::CaptureTotals totals() const;
   // Shows what came before `until`, in the order of time.
   void show(Instant until);
   void show(const DumpedFrame& frame);
@@ -130,6 +157,11 @@ class Dump {
   DumpFilter filter_;
   DumpOutput output_;
   control::Capture capture_;
+  std::optional<control::EngineTap> engine_;
+  std::uint64_t engine_frames_ = 0;  // of engines that are gone
+  std::uint64_t engine_lost_ = 0;
+  std::uint64_t engine_deaths_ = 0;
+  std::string engine_refusal_;  // said already
   control::RuleNames names_;
   InterruptSignal interrupt_;
   std::uint64_t epoch_ns_;
@@ -144,7 +176,6 @@ class Dump {
 
 void Dump::take(const weir_capture_record& record, std::span<const std::byte> octets) {
   if (!filter_.matches(octets, record.length) || record.reason >= WEIR_REASON_COUNT) return;
-  ++matched_;
   const control::ReasonFacts& facts = control::reasons()[record.reason];
   DumpedFrame frame;
   frame.time_ns = record.time_ns;
@@ -158,9 +189,77 @@ void Dump::take(const weir_capture_record& record, std::span<const std::byte> oc
   frame.xdp_action = xdp_action(facts.verdict);
   frame.sampled = (record.flags & WEIR_CAPTURE_SAMPLED) != 0;
   frame.length = record.length;
-  frame.octets.assign(octets.begin(), octets.begin() + static_cast<std::ptrdiff_t>(
-                                                           std::min<std::size_t>(octets.size(), options_.snaplen)));
+  hold(std::move(frame), octets);
+}
+
+void Dump::take(const control::TapRecord& record, std::span<const std::byte> octets) {
+  if (!filter_.matches(octets, record.length)) return;
+  DumpedFrame frame;
+  frame.time_ns = record.time_ns;
+  frame.outbound = true;
+  frame.verdict = "send";
+  frame.reason = "engine";
+  frame.length = record.length;
+  hold(std::move(frame), octets);
+}
+
+void Dump::hold(DumpedFrame frame, std::span<const std::byte> octets) {
+  ++matched_;
+  octets = octets.first(std::min<std::size_t>(octets.size(), options_.snaplen));
+  frame.octets.assign(octets.begin(), octets.end());
   held_.push_back(std::move(frame));
+}
+
+void Dump::drain() {
+  capture_.drain([this](const weir_capture_record& record, auto octets) { take(record, octets); });
+  drain_engine();
+}
+
+void Dump::drain_engine() {
+  if (!engine_) return;
+  const auto open = engine_->drain([this](const control::TapRecord& record, auto octets) { take(record, octets); });
+  if (open && *open) return;
+  if (!open && open.error().message != engine_refusal_) {
+    engine_refusal_ = open.error().message;
+    fmt::print(stderr, "weir: {}\n", engine_refusal_);
+  } else if (open && engine_->reader().greeted() && !engine_->reader().ended()) {
+    ++engine_deaths_;
+  }
+  leave_engine();
+}
+
+void Dump::leave_engine() {
+  engine_frames_ += engine_->reader().frames();
+  engine_lost_ += engine_->reader().lost();
+  engine_.reset();
+}
+
+// It is told to end, and says what it has lost. One that is stopped does not.
+void Dump::finish_engine() {
+  if (!engine_) return;
+  engine_->stop();
+  const Instant until = control::monotonic_now() + kEnginePatience;
+  while (engine_) {
+    const std::int64_t left = (until - control::monotonic_now()).count_ms();
+    pollfd waiting{engine_->descriptor(), POLLIN, 0};
+    if (left <= 0 || (poll(&waiting, 1, static_cast<int>(left)) <= 0 && errno != EINTR)) break;
+    drain_engine();
+  }
+  if (!engine_) return;
+  ++engine_deaths_;
+  leave_engine();
+}
+
+void Dump::open_engine() {
+  if (!engine_ && options_.outbound && engine_refusal_.empty()) engine_ = tap_engine(instance_, options_);
+}
+
+control::CaptureTotals Dump::totals() const {
+  control::CaptureTotals out = capture_.totals();
+  const std::uint64_t lost = engine_lost_ + (engine_ ? engine_->reader().lost() : 0);
+  out.captured += engine_frames_ + (engine_ ? engine_->reader().frames() : 0) + lost;
+  out.lost += lost;
+  return out;
 }
 
 void Dump::show(Instant until) {
@@ -191,6 +290,7 @@ void Dump::show(const DumpedFrame& frame) {
 Outcome<void> Dump::look_around(Instant now) {
   looked_ = now;
   names_.look();
+  open_engine();
   // Maps that are open outlive a detach.
   if (!xdp::read_link(instance_.directory()))
     return fail(fmt::format("{}: weir has been detached", instance_.interface()), ENOENT);
@@ -199,12 +299,13 @@ Outcome<void> Dump::look_around(Instant now) {
 
 // False when it is over.
 Outcome<bool> Dump::turn() {
-  pollfd waiting[3] = {{interrupt_.descriptor(), POLLIN, 0},
+  pollfd waiting[4] = {{interrupt_.descriptor(), POLLIN, 0},
                        {capture_.descriptor(), POLLIN, 0},
-                       {output_.pending().empty() ? -1 : output_.descriptor(), POLLOUT, 0}};
+                       {output_.pending().empty() ? -1 : output_.descriptor(), POLLOUT, 0},
+                       {engine_ ? engine_->descriptor() : -1, POLLIN, 0}};
   // Full rings would wake it again and again while there is no room to show what is in them.
-  if (!output_.has_room()) waiting[1].fd = -1;
-  if (poll(waiting, 3, kPauseMs) < 0 && errno != EINTR) return Err(xdp::system_error(errno, "waiting for frames"));
+  if (!output_.has_room()) waiting[1].fd = waiting[3].fd = -1;
+  if (poll(waiting, 4, kPauseMs) < 0 && errno != EINTR) return Err(xdp::system_error(errno, "waiting for frames"));
   if ((waiting[0].revents & POLLIN) != 0) {
     interrupt_.take();
     return false;
@@ -231,11 +332,12 @@ Outcome<void> Dump::finish() {
   if (auto r = capture_.stop(control::monotonic_now()); !r) return r;
   if (reader_gone_) return {};
   drain();
+  finish_engine();
   show(Instant::never());
   if (options_.file) {
-    const control::CaptureTotals totals = capture_.totals();
+    const control::CaptureTotals all = totals();
     control::write_pcapng_statistics(output_.pending(),
-                                     {start_ns_, clock_ns(CLOCK_REALTIME), totals.captured, totals.lost, matched_});
+                                     {start_ns_, clock_ns(CLOCK_REALTIME), all.captured, all.lost, matched_});
   }
   const auto open = output_.finish(interrupt_.descriptor());
   interrupt_.take();
@@ -243,12 +345,15 @@ Outcome<void> Dump::finish() {
 }
 
 void Dump::say_totals() const {
-  const control::CaptureTotals totals = capture_.totals();
+  const control::CaptureTotals all = totals();
   std::string out =
-      fmt::format("{}: {} captured, {} shown, {} lost", instance_.interface(), totals.captured, shown_, totals.lost);
-  if (totals.gaps > 0)
-    out += fmt::format("; held up {} in all, so that {} passed unseen", count_text(totals.gaps, "time", "times"),
-                       seconds_text(totals.unwatched));
+      fmt::format("{}: {} captured, {} shown, {} lost", instance_.interface(), all.captured, shown_, all.lost);
+  if (all.gaps > 0)
+    out += fmt::format("; held up {} in all, so that {} passed unseen", count_text(all.gaps, "time", "times"),
+                       seconds_text(all.unwatched));
+  if (engine_deaths_ > 0)
+    out += fmt::format("; {} ended or did not answer, and did not say what was lost at the end",
+                       count_text(engine_deaths_, "engine", "engines"));
   fmt::print(stderr, "{}\n", out);
 }
 
@@ -300,9 +405,12 @@ Outcome<int> run_dump(const Context& context) {
   if (options->file && output->is_terminal())
     return fail("pcapng is not for a terminal: -w FILE, or a pipe behind -w -, or none of both for text", EINVAL);
   std::signal(SIGPIPE, SIG_IGN);
+  auto engine = options->outbound ? tap_engine(*instance, *options) : std::nullopt;
+  if (engine) await(*engine);
   auto capture = open_capture(*instance, *options);
   if (!capture) return Err(capture.error());
-  return Dump(*instance, *options, std::move(*filter), std::move(*output), std::move(*capture)).run();
+  return Dump(*instance, *options, std::move(*filter), std::move(*output), std::move(engine), std::move(*capture))
+      .run();
 }
 
 }  // namespace weir::cli

@@ -175,6 +175,7 @@ std::vector<Command> make_commands() {
         keyword("limit", "RATE", Value::rule_word, "drop what is beyond it: 100/s, 10k/s packets; 500kB/s, 10MB/s"),
         keyword("burst", "N", Value::text, "what an idle limit lets through at once: 20, 64kB; a second's worth"),
         keyword("per", "rule|source", Value::choice, "one limit for the rule, or one for each source address"),
+        keyword("sample", "N", Value::rule_word, "one frame in N is copied to `weir dump --sampled`"),
         flag("--no-guard", kNoGuard)},
        Rest::none,
        run_filter_add,
@@ -309,15 +310,23 @@ std::vector<Command> make_commands() {
                    "",
                    "weir sockets -i"});
 
+  table.push_back({"drops",
+                   "",
+                   "why frames were dropped, and the latest of each reason",
+                   {positional("IFACE", Value::interface, Need::optional, kIface)},
+                   Rest::none,
+                   run_drops,
+                   "",
+                   "weir drops eth0"});
   table.push_back(
       {"dump",
        "",
-       "frames as they come, with what became of each and why",
+       "frames as they come and go, with what became of each and why",
        {option("--write", "FILE", Value::file, "pcapng, with a comment on each packet; - for standard output", {},
                "-w"),
         option("--count", "N", Value::number, "end after N frames", {}, "-c"),
         option("--snaplen", "N", Value::number, "the first N octets of each frame; 0: all", {}, "-s"),
-        option("--verdict", "V,...", Value::verdicts, "only these: pass, drop, steer"),
+        option("--verdict", "V,...", Value::verdicts, "only these: pass, drop, steer; send: what goes out"),
         option("--reason", "R,...", Value::reasons, "only these reasons, as `weir stats --all` names them"),
         flag("--sampled", "only what a rule's `sample` has chosen")},
        Rest::expression,

@@ -90,6 +90,7 @@ Outcome<int> run_sockets(const Context&);
 Outcome<int> run_cc_list(const Context&);
 Outcome<int> run_cc_set(const Context&);
 Outcome<int> run_run(const Context&);
+Outcome<int> run_drops(const Context&);
 Outcome<int> run_dump(const Context&);
 Outcome<int> run_doctor(const Context&);
 Outcome<int> run_completion(const Context&);

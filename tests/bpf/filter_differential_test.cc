@@ -165,6 +165,7 @@ class Generator {
       r.rate = 4'000'000'000;
       r.burst = 400'000'000'000;
     }
+    if (one_in(8)) r.sample = static_cast<weir_u32>(1 + below(1000));  // changes no verdict
     for (unsigned f = 0; f <= WEIR_FIELD_LENGTH; ++f)
       if (one_in(4)) r.fields |= 1u << f;
     r.fields &= allowed;

@@ -274,7 +274,9 @@ void XdpTest::remove_socket(std::uint32_t queue) {
 }
 
 void XdpTest::set_filter(std::uint32_t slot, const std::vector<weir_rule>& rules) {
-  const auto map = xdp::Generation::make(control::compile(rules, 1));
+  auto rows = control::compile(rules, 1);
+  rows[0].generation.serial = ++serial_;
+  const auto map = xdp::Generation::make(rows);
   ASSERT_TRUE(map.ok()) << map.error().message;
   const int fd = map->get();
   ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.filter), &slot, &fd, BPF_ANY), 0) << std::strerror(errno);

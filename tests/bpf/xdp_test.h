@@ -122,6 +122,7 @@ class XdpTest : public testing::Test {
 
   weir_bpf* skeleton_ = nullptr;
   weir_config config_{};
+  std::uint64_t serial_ = 0;
   std::map<std::uint32_t, std::optional<std::uint64_t>> beats_;
   std::array<int, WEIR_MAX_QUEUES> sockets_{};
 };

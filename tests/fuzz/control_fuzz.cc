@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "weir/control/engine_tap.h"
 #include "weir/control/filter_file.h"
 #include "weir/control/filter_generation.h"
 #include "weir/control/firewall_handover.h"
@@ -116,6 +117,25 @@ void frame(std::string_view text) {
   require(!weir::control::frame_text(std::as_bytes(std::span(text.data(), text.size()))).empty());
 }
 
+// A stream of an engine, in pieces of a length that the first octet says; it ends where one is refused.
+void tap(std::string_view text) {
+  weir::control::TapReader reader;
+  if (text.empty()) return;
+  const std::size_t size = 1 + static_cast<unsigned char>(text[0]);
+  text.remove_prefix(1);
+  std::uint64_t frames = 0;
+  while (!text.empty()) {
+    const auto piece = std::as_bytes(std::span(text.data(), std::min(size, text.size())));
+    const auto fed = reader.feed(piece, [&](const weir::control::TapRecord& record, std::span<const std::byte> octets) {
+      require(octets.size() == record.captured && record.captured <= record.length);
+      ++frames;
+    });
+    if (!fed) return require(!fed.error().message.empty());
+    text.remove_prefix(piece.size());
+  }
+  require(frames == reader.frames());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -123,7 +143,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
   using Target = void(std::string_view);
   constexpr Target* kTargets[] = {prefix,      port_range, port,         protocol, inherited, firewall,
-                                  filter_file, rule_word,  packet_words, hex,      frame};
+                                  filter_file, rule_word,  packet_words, hex,      frame,     tap};
   kTargets[data[0] % std::size(kTargets)](text);
   return 0;
 }

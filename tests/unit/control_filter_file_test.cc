@@ -38,7 +38,7 @@ TEST(FilterFile, IsWrittenAsItIsRead) {
   const std::string text =
       "rule a drop\n"
       "rule b pass proto udp to ::/0 sport 1-1023 port 53 vlan none fragment no length 0-512\n"
-      "rule c accept proto icmpv6 icmp-type 128 limit 1500kB/s burst 64kB\n";
+      "rule c accept proto icmpv6 icmp-type 128 limit 1500kB/s burst 64kB sample 5\n";
   EXPECT_EQ(write_filter_file(parse(text)), text);
 }
 

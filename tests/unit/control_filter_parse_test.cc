@@ -143,7 +143,10 @@ TEST(RuleWords, SayWhatIsWrong) {
                {"limit", "1.5/s", "100/s"},
                {"limit", "5000000000/s", "100/s"},
                {"burst", "5", "limit RATE before"},
-               {"per", "source", "limit RATE before"}};
+               {"per", "source", "limit RATE before"},
+               {"sample", "0", "one frame in N"},
+               {"sample", "1000000001", "1 to 1000000000"},
+               {"sample", "1/10", "one frame in N"}};
   for (const auto& c : cases) {
     Rule r;
     const auto set = set_word(r, c.word, c.value);
@@ -160,6 +163,7 @@ TEST(RuleWords, ALimitHasARateABurstAndABucket) {
   EXPECT_EQ(rule_of({{"limit", "10k/s"}, {"burst", "20"}, {"per", "source"}}).to_string(),
             "accept limit 10k/s burst 20 per source");
   EXPECT_EQ(rule_of({{"limit", "1500kB/s"}}).to_string(), "accept limit 1500kB/s burst 1500kB");
+  EXPECT_EQ(rule_of({{"sample", "1000"}}).to_string(), "accept sample 1000");
   EXPECT_EQ(rule_of({{"limit", "2GB/s"}, {"burst", "64000B"}}).to_string(), "accept limit 2GB/s burst 64kB");
   EXPECT_EQ(rule_of({{"limit", "100B/s"}}).limit->burst, 1514u) << "an idle limit lets a frame through";
   Rule r = rule_of({{"limit", "100/s"}});
@@ -199,7 +203,8 @@ TEST(Rule, SurvivesTheMap) {
                     {"length", "40-1500"},
                     {"limit", "1MB/s"},
                     {"burst", "64kB"},
-                    {"per", "source"}},
+                    {"per", "source"},
+                    {"sample", "7"}},
                    Action::pass);
   r.name = "web";
   r.counter = 8191;

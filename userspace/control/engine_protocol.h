@@ -16,6 +16,8 @@
 //   {"cmd":"cc_set","name":"bbr"}
 //                      {"ok":true,"name":"bbr","changed":N,"refused":N}: new connections have it, and of the running
 //                      ones so many now, and so many cannot (it needs ECN, which they have not negotiated)
+//   {"cmd":"dump","snaplen":N}
+//                      no document, but a stream of the frames that the engine sends: engine_tap.h
 //   anything else      {"ok":false,"error":"..."}
 //
 // A listener:

@@ -345,6 +345,14 @@ Outcome<void> set_per(Rule& rule, std::string_view v) {
   return {};
 }
 
+Outcome<void> set_sample(Rule& rule, std::string_view v) {
+  const auto n = number(v, WEIR_MAX_SAMPLE);
+  if (!n || *n == 0)
+    return invalid(quoted(v) + " is not a share: write N for one frame in N, 1 to " + std::to_string(WEIR_MAX_SAMPLE));
+  rule.sample = *n;
+  return {};
+}
+
 struct Word {
   std::string_view name;
   Outcome<void> (*set)(Rule&, std::string_view);
@@ -363,6 +371,7 @@ constexpr Word kWords[] = {
     {"limit", [](Rule& r, std::string_view v) { return put(r.limit, parse_limit(v)); }},
     {"burst", set_burst},
     {"per", set_per},
+    {"sample", set_sample},
 };
 
 }  // namespace
@@ -402,6 +411,7 @@ std::string Rule::to_string() const {
     add("burst", amount_text(limit->burst, limit->unit));
     if (limit->per_source) add("per", "source");
   }
+  if (sample != 0) add("sample", std::to_string(sample));
   return out;
 }
 

@@ -64,7 +64,8 @@ Outcome<void> check_limit(const Rule& rule) {
 bool Rule::same_rule(const Rule& o) const {
   return name == o.name && action == o.action && source == o.source && destination == o.destination &&
          protocol == o.protocol && port == o.port && source_port == o.source_port && flags == o.flags &&
-         icmp_type == o.icmp_type && vlan == o.vlan && fragment == o.fragment && length == o.length && limit == o.limit;
+         icmp_type == o.icmp_type && vlan == o.vlan && fragment == o.fragment && length == o.length &&
+         limit == o.limit && sample == o.sample;
 }
 
 Outcome<void> check_rule(const Rule& rule) {
@@ -118,6 +119,7 @@ weir_rule to_map(const Rule& rule) {
     out.rate = rule.limit->rate;
     out.burst = rule.limit->burst;
   }
+  out.sample = rule.sample;
   return out;
 }
 
@@ -145,6 +147,7 @@ Rule from_map(const weir_rule& raw) {
     limit.burst = raw.burst;
     out.limit = limit;
   }
+  out.sample = raw.sample;
   return out;
 }
 

@@ -75,6 +75,7 @@ struct Rule {
   std::optional<Range> fragment;   // values of enum weir_fragment
   std::optional<Range> length;     // of the IP packet, octets
   std::optional<Limit> limit;
+  std::uint32_t sample = 0;  // one frame in so many is copied to who asks for samples; 0: none
   // Set by the table:
   std::uint32_t counter = 0;
   weir_counter hits{};
@@ -100,7 +101,8 @@ Outcome<Action> parse_action(std::string_view text);
 Outcome<std::string> parse_rule_name(std::string_view text);
 
 // A word of a rule that takes a value: from, to, proto, port, sport, flags, icmp-type, vlan, fragment, length, limit,
-// burst, per. `burst` and `per` come after `limit`. EINVAL says what is wrong with the value; ENOENT: no such word.
+// burst, per, sample. `burst` and `per` come after `limit`. EINVAL says what is wrong with the value; ENOENT: no such
+// word.
 Outcome<void> set_word(Rule& rule, std::string_view word, std::string_view value);
 // In the order of the manual.
 const std::vector<std::string_view>& rule_words();

@@ -15,6 +15,7 @@
 #include "weir/control/lock.h"
 #include "weir/control/steer.h"
 #include "weir/runtime/random.h"
+#include "weir/runtime/report.h"
 
 namespace weir::runtime {
 namespace {
@@ -255,7 +256,12 @@ Attachment::News Attachment::listen_to_kernel(const std::function<Answer(const s
     next_hops_.flush(*stack_, now);
   }
   if (firewall_watch_.changed()) news.firewall = judge_firewall();
-  engine_socket_.serve(answer, now);
+  const auto keep = [this](const std::string& line, xdp::Fd& socket) {
+    const Request request = parse_request(line);
+    return request.command == Command::dump && taps_.add(socket, request.snaplen);
+  };
+  engine_socket_.serve(answer, keep, now);
+  if (taps_.listening()) taps_.look();
   return news;
 }
 
@@ -421,7 +427,7 @@ bool Attachment::flush(Instant now) {
 
 // All by queue 0's socket: which queue carries a frame out matters to nobody, and one ring keeps a flow in order.
 bool Attachment::send(Instant now) {
-  const Queue::Sent sent = queues_.front()->send(*stack_, now);
+  const Queue::Sent sent = queues_.front()->send(*stack_, taps_, now);
   stalled_ = sent.stalled;
   more_to_send_ = sent.more;
   if (sent.gone) {
@@ -503,6 +509,7 @@ void Attachment::abandon() {
   diag_.close();
   firewall_watch_.close();
   engine_socket_.abandon();
+  taps_.abandon();
   ports_->close();
 }
 

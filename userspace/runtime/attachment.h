@@ -24,6 +24,7 @@
 #include "weir/runtime/queue.h"
 #include "weir/runtime/sock_diag.h"
 #include "weir/runtime/steering.h"
+#include "weir/runtime/taps.h"
 #include "weir/stack/stack.h"
 
 namespace weir::runtime {
@@ -140,6 +141,7 @@ class Attachment {
   std::unique_ptr<Steering> steering_;
   std::unique_ptr<PortPool> ports_;
   EngineSocket engine_socket_;
+  Taps taps_;
 
   std::string firewall_line_;
   bool listening_ = false;

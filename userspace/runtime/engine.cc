@@ -272,6 +272,8 @@ Answer Engine::Impl::answer(const std::string& request, Instant now) {
       options.tcp.congestion = attachment->stack().congestion_control();
       return whole_answer(std::move(told));
     }
+    case Command::dump:
+      return whole_answer(report_busy());
     case Command::unknown:
       break;
   }

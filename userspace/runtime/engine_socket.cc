@@ -74,10 +74,10 @@ void EngineSocket::accept_clients(Instant now) {
   }
 }
 
-void EngineSocket::serve(const std::function<Answer(const std::string&)>& answer, Instant now) {
+void EngineSocket::serve(const std::function<Answer(const std::string&)>& answer, const Keep& keep, Instant now) {
   if (!listener_) return;
   accept_clients(now);
-  clients_.remove_if([&](Client& c) { return !serve_client(c, answer, now); });
+  clients_.remove_if([&](Client& c) { return !serve_client(c, answer, keep, now); });
 }
 
 void EngineSocket::take_piece(Client& client, Instant now) {
@@ -88,7 +88,8 @@ void EngineSocket::take_piece(Client& client, Instant now) {
   client.more = nullptr;
 }
 
-bool EngineSocket::serve_client(Client& client, const std::function<Answer(const std::string&)>& answer, Instant now) {
+bool EngineSocket::serve_client(Client& client, const std::function<Answer(const std::string&)>& answer,
+                                const Keep& keep, Instant now) {
   if (!client.asked) {
     std::array<char, 1024> buffer;
     for (;;) {
@@ -99,7 +100,13 @@ bool EngineSocket::serve_client(Client& client, const std::function<Answer(const
       const std::size_t end = client.in.find('\n');
       if (end == std::string::npos && client.in.size() <= kMaxRequest) continue;
       if (end == std::string::npos) return false;
-      client.more = answer(client.in.substr(0, end));
+      const std::string line = client.in.substr(0, end);
+      const int fd = client.socket.get();
+      if (keep(line, client.socket)) {
+        (void)watch(fd, EPOLLIN | EPOLLRDHUP | EPOLLET, EPOLL_CTL_MOD);
+        return false;
+      }
+      client.more = answer(line);
       client.asked = true;
       break;
     }

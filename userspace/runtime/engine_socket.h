@@ -30,8 +30,10 @@ class EngineSocket {
   // An epoll descriptor, readable when serve() has something to do; -1 while closed.
   int descriptor() const { return poll_.get(); }
 
-  // Answers whoever has asked, each by a piece. `answer` gets a line without its end.
-  void serve(const std::function<Answer(const std::string&)>& answer, Instant now);
+  // Answers whoever has asked, each by a piece. `answer` gets a line without its end. `keep` gets it before, with the
+  // client's socket, and may take that: the descriptor goes on to tell of its other end, once for each change.
+  using Keep = std::function<bool(const std::string&, xdp::Fd&)>;
+  void serve(const std::function<Answer(const std::string&)>& answer, const Keep& keep, Instant now);
   // Lets clients go that neither ask nor read.
   void on_tick(Instant now);
 
@@ -50,7 +52,8 @@ class EngineSocket {
   };
   void accept_clients(Instant now);
   // False when the client is done with.
-  bool serve_client(Client& client, const std::function<Answer(const std::string&)>& answer, Instant now);
+  bool serve_client(Client& client, const std::function<Answer(const std::string&)>& answer, const Keep& keep,
+                    Instant now);
   static void take_piece(Client& client, Instant now);
   bool watch(int fd, std::uint32_t events, int operation);
 

@@ -40,7 +40,7 @@ std::size_t Queue::receive_batch(stack::Stack& stack, bool discard_syn, Instant 
   return n;
 }
 
-Queue::Sent Queue::send(stack::Stack& stack, Instant now) {
+Queue::Sent Queue::send(stack::Stack& stack, Taps& taps, Instant now) {
   Sent sent;
   if (!kick_again_ && !stack.wants_transmit(now)) return sent;
   socket_.complete();
@@ -63,6 +63,8 @@ Queue::Sent Queue::send(stack::Stack& stack, Instant now) {
       break;
     }
     const std::size_t filled = stack.poll_transmit(std::span(frames).first(n), now);
+    if (taps.listening()) [[unlikely]]
+      taps.copy(std::span(frames).first(filled));
     for (std::size_t i = 0; i < filled; ++i) requests[i].length = frames[i].length;
     socket_.transmit(std::span(requests).first(filled));
     for (std::size_t i = filled; i < n; ++i) requests[i].frame.reset();

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "weir/base/time.h"
+#include "weir/runtime/taps.h"
 #include "weir/stack/stack.h"
 #include "weir/xdp/socket.h"
 
@@ -34,8 +35,8 @@ class Queue {
     bool more = false;     // there is more, and a turn's share has been sent: come again at once
     bool gone = false;     // the interface no longer exists
   };
-  // Sends what the stack has due, while there is room.
-  Sent send(stack::Stack& stack, Instant now);
+  // Sends what the stack has due, while there is room; with a copy to whoever listens at `taps`.
+  Sent send(stack::Stack& stack, Taps& taps, Instant now);
 
   // Adds to the counters what XDP_STATISTICS has counted since the last call.
   void fold_statistics(weir_engine_counters& counters);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -102,16 +103,26 @@ Request parse_request(const std::string& line) {
   if (cmd == "cc_set" && request.contains("name") && request["name"].is_string()) {
     return {Command::cc_set, request["name"].get<std::string>(), false};
   }
+  if (cmd == "dump" && request.contains("snaplen") && request["snaplen"].is_number_unsigned()) {
+    constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
+    Request dump{Command::dump};
+    dump.snaplen = static_cast<std::uint32_t>(std::min(request["snaplen"].get<std::uint64_t>(), kMost));
+    return dump;
+  }
   return {};
 }
 
 std::string report_unknown() {
   constexpr const char* kExpected =
-      R"(expected {"cmd":C}, C one of "ping", "sync", "sockets" and "cc", or {"cmd":"cc_set","name":NAME})";
+      R"(expected {"cmd":C}, C one of "ping", "sync", "sockets" and "cc", or {"cmd":"cc_set","name":NAME}, or {"cmd":"dump","snaplen":N})";
   return json{{"ok", false}, {"error", kExpected}}.dump();
 }
 
 std::string report_ok() { return json{{"ok", true}}.dump(); }
+
+std::string report_busy() {
+  return json{{"ok", false}, {"error", "as many listen to the frames that the engine sends as can"}}.dump();
+}
 
 std::string report_ping() { return json{{"ok", true}, {"pid", ::getpid()}}.dump(); }
 

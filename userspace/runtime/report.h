@@ -12,16 +12,19 @@
 
 namespace weir::runtime {
 
-enum class Command : std::uint8_t { unknown, ping, sync, sockets, cc, cc_set };
+enum class Command : std::uint8_t { unknown, ping, sync, sockets, cc, cc_set, dump };
 struct Request {
   Command command = Command::unknown;
-  std::string name{};      // cc_set
-  bool time_wait = false;  // sockets: those too
+  std::string name{};         // cc_set
+  bool time_wait = false;     // sockets: those too
+  std::uint32_t snaplen = 0;  // dump
 };
 Request parse_request(const std::string& line);
 
 std::string report_unknown();
 std::string report_ok();
+// To one who asks for a dump, and is one too many.
+std::string report_busy();
 std::string report_ping();
 struct SocketsView {
   const std::string& interface;

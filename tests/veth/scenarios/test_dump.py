@@ -73,7 +73,7 @@ def listening(host):
 class Dump(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        lab.need("ping", "ethtool", "tcpdump", "bpftool")
+        lab.need("curl", "ping", "ethtool", "tcpdump", "bpftool")
 
     def setUp(self):
         context = lab.Lab()
@@ -137,6 +137,93 @@ class Dump(unittest.TestCase):
         for line in by_expression.text().splitlines():
             told = json.loads(line)
             self.assertEqual((told["packet"], told["length"], len(told["octets"])), ("icmpv6 fd77::2 -> fd77::1 type 128, 118 octets", 118, 120))
+
+    def test_both_directions_of_a_served_connection(self):
+        self.server.weir("steer", "add", "tcp", story.PORT)
+        engine = story.Server(self.server)
+        story.wait_engine(self.server, server=engine)
+        for address in (V4, V6):
+            with self.subTest(address), tempfile.NamedTemporaryFile() as file:
+                before = self.counted()
+                dump = Dumping(self.server, "-w", file.name)
+                done = self.client.run("curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{size_download}",
+                                       story.url(address, "/bytes/300000"))
+                self.assertEqual(done.stdout, "300000")
+                captured, shown, lost = dump.stop()
+                self.assertEqual((captured, lost), (shown, 0))
+                found = packets(file.name)
+                came = [frame for frame, comment, outbound in found if not outbound and "verdict=steer" in comment]
+                sent = [frame for frame, comment, outbound in found if outbound and comment == "verdict=send reason=engine"]
+                after = self.counted()
+                steered = sum(n - before.get(key, 0) for key, n in after.items() if key[0] == "steer")
+                self.assertEqual(len(came), steered)
+                # What the client's kernel has received is what the engine has sent: text and all.
+                text = sum(len(frame) for frame in sent)
+                self.assertGreater(text, 300000)
+                read = self.client.run("tcpdump", "-n", "-r", file.name, f"tcp src port {story.PORT} and dst host " +
+                                       ("10.77.0.2" if address == V4 else "fd77::2")).stdout.splitlines()
+                self.assertEqual(len(read), len(sent))
+                self.assertIn("Flags [S.]", read[0])
+                times = [line.split()[0] for line in self.client.run("tcpdump", "-n", "-r", file.name, "tcp").stdout.splitlines()]
+                self.assertEqual(times, sorted(times))
+        only = Dumping(self.server, "--verdict", "send", "-j", "--count", "1")
+        story.get(self.client, V4)
+        self.assertEqual(only.process.wait(timeout=20), 0)
+        self.assertEqual(json.loads(only.text())["reason"], "engine")
+        # The engine dies under a dump, and the next one is listened to again.
+        dump = Dumping(self.server, "--verdict", "send", "tcp")
+        story.get(self.client, V4)
+        engine.kill()
+        engine = story.Server(self.server)
+        story.wait_engine(self.server, server=engine)
+        lab.wait_until(lambda: story.served_by(self.client, V4) == story.ENGINE and len(dump.text().splitlines()) > 20, "the next engine's frames")
+        dump.stop()
+        self.assertIn("1 engine ended", pathlib.Path(dump.errors.name).read_text())
+
+    def test_the_engine_is_not_held_up_by_a_stopped_dump(self):
+        self.server.weir("steer", "add", "tcp", story.PORT)
+        engine = story.Server(self.server)
+        story.wait_engine(self.server, server=engine)
+        dump = Dumping(self.server, "--verdict", "send", "tcp")
+        story.get(self.client, V4)
+        lab.wait_until(lambda: "send" in dump.text(), "the engine's frames")
+        dump.process.send_signal(signal.SIGSTOP)
+        size = 20_000_000
+        done = self.client.run("curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{size_download}", story.url(V4, f"/bytes/{size}"))
+        self.assertEqual(done.stdout, str(size))
+        dump.process.send_signal(signal.SIGCONT)
+        captured, shown, lost = dump.stop()
+        self.assertGreater(lost, 0)
+        self.assertEqual(captured, shown + lost)
+
+    def test_samples(self):
+        self.server.weir("filter", "add", "name", "one", "accept", "proto", "icmp", "sample", "1")
+        self.server.weir("filter", "add", "name", "few", "accept", "proto", "icmpv6", "icmp-type", "128", "sample", "1000000000")
+        everything = Dumping(self.server, "icmp or icmp6[0] == 128")
+        sampled = Dumping(self.server, "--sampled")
+        self.ping(V4, 4)
+        self.ping(V6, 4)
+        self.assertEqual(sampled.stop(), (4, 4, 0))
+        self.assertEqual(everything.stop()[1], 8)
+        self.assertEqual(sampled.text().count("rule one sampled\n"), 4)
+        self.assertEqual(everything.text().count(" sampled\n"), 4)
+
+    def test_drops(self):
+        self.assertIn("0 frames dropped", self.server.weir("drops").stdout)
+        self.server.weir("filter", "add", "name", "noping", "drop", "proto", "icmp")
+        self.ping(V4, 3)
+        told = json.loads(self.server.weir("-j", "drops").stdout)["drops"]
+        self.assertEqual([(d["reason"], d["packets"], d["latest"]["rule"]) for d in told], [("filter_drop", 3, "noping")])
+        self.assertEqual((told[0]["latest"]["length"], len(told[0]["latest"]["octets"])), (98, 196))
+        self.assertIn("icmp 10.77.0.2 -> 10.77.0.1 type 8, 98 octets", told[0]["latest"]["packet"])
+        self.assertIn("noping  icmp 10.77.0.2", self.server.weir("drops").stdout)
+        # The rule goes, and its name with it: another rule of that number must not be named for it.
+        self.server.weir("filter", "del", "noping")
+        self.server.weir("filter", "add", "name", "other", "drop", "proto", "udp")
+        self.server.weir("filter", "del", "other")
+        self.server.weir("filter", "add", "name", "third", "drop", "proto", "udp")
+        latest = json.loads(self.server.weir("-j", "drops").stdout)["drops"][0]["latest"]
+        self.assertEqual(latest["rule"], "#0")
 
     def test_killed(self):
         dump = Dumping(self.server)
