@@ -63,17 +63,17 @@ static __always_inline __u32 class_of_v6(void* generation, const struct weir_fie
   return NO_CLASS;
 }
 
-/* The row of the vector of a class. */
-static __always_inline __u32 vector_of(const struct weir_field_rows* f, __u32 class_number) {
-  return class_number == NO_CLASS ? NO_CLASS : f->vectors + class_number;
-}
-
 static __always_inline __u32 by_address(void* generation, const struct weir_field_rows* f, const union address* address,
                                         int is_v6) {
-  return vector_of(
-      f, is_v6 ? class_of_v6(generation, f, address) : class_of_v4(generation, f, bpf_ntohl(address->word[3])));
+  return is_v6 ? class_of_v6(generation, f, address) : class_of_v4(generation, f, bpf_ntohl(address->word[3]));
 }
 
 static __always_inline __u32 by_value(void* generation, const struct weir_field_rows* f, int present, __u32 value) {
-  return vector_of(f, present ? table_entry(generation, f->table, value) : f->none);
+  return present ? table_entry(generation, f->table, value) : f->none;
+}
+
+/* The vector of a class. */
+static __always_inline union weir_row* vector_of(void* generation, const struct weir_field_rows* f,
+                                                 __u32 class_number) {
+  return class_number == NO_CLASS ? NULL : row(generation, f->vectors + class_number);
 }

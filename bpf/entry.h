@@ -109,6 +109,6 @@ static __always_inline struct weir_steer* find_entry(const struct weir_config* c
 }
 
 /* Of the packet itself. */
-static __always_inline struct weir_steer* find_own_entry(const struct weir_config* cfg, struct packet* p) {
+static __noinline struct weir_steer* find_own_entry(const struct weir_config* cfg, struct packet* p) {
   return find_entry(cfg, p, p->flow.protocol, &p->flow.dst, p->flow.dport_be, &p->flow.src);
 }

@@ -11,22 +11,13 @@
 #include "classify.h"
 #include "limit.h"
 #include "parse.h"
-
-/* The number of the lowest bit that is set: how many stand below it (clang 14 cannot compile __builtin_ctzll for BPF).
- */
-static __always_inline __u32 lowest_bit(__u64 bits) {
-  __u64 below = (bits & -bits) - 1;
-  below -= (below >> 1) & 0x5555555555555555ULL;
-  below = (below & 0x3333333333333333ULL) + ((below >> 2) & 0x3333333333333333ULL);
-  below = (below + (below >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
-  return (below * 0x0101010101010101ULL) >> 56;
-}
+#include "sets.h"
 
 static __always_inline int is_icmp(const struct packet* p) {
   return p->flow.protocol == (p->is_v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
 
-/* Calls X(field, its vector's row) for each field; those that most rule sets ask for, and that rule out most, first. */
+/* Calls X(field, its class) for each field; those that most rule sets ask for, and that rule out most, first. */
 #define FILTER_FIELDS(X)                                                                                             \
   X(PROTOCOL, by_value(generation, &f[WEIR_FIELD_PROTOCOL], 1, p->flow.protocol & 255))                              \
   X(DESTINATION_PORT, by_value(generation, &f[WEIR_FIELD_DESTINATION_PORT], has_ports, bpf_ntohs(p->flow.dport_be))) \
@@ -39,12 +30,20 @@ static __always_inline int is_icmp(const struct packet* p) {
   X(FRAGMENT, by_value(generation, &f[WEIR_FIELD_FRAGMENT], 1, p->fragment))                                         \
   X(LENGTH, by_value(generation, &f[WEIR_FIELD_LENGTH], 1, p->ip_length))
 
+/* Those that cost most: asked where the others have left a rule. */
+#define FILTER_SETS(X)                                                                                             \
+  X(SOURCE_SETS,                                                                                                   \
+    by_value(generation, &f[WEIR_FIELD_SOURCE_SETS], 1, sets_of(&p->flow.src, p->is_v6, g->sets, g->source_sets))) \
+  X(DESTINATION_SETS, by_value(generation, &f[WEIR_FIELD_DESTINATION_SETS], 1,                                     \
+                               sets_of(&p->flow.dst, p->is_v6, g->sets, g->destination_sets)))
+
 /* The mask is read anew each time: a verifier that remembered its bits would follow every combination of fields in use
  * and fields not. */
 #define ASKED(field) (*(volatile const __u32*)&g->fields & (1u << WEIR_FIELD_##field))
 
-/* The first rule that matches, or NO_RULE. Vectors are kept as rows and looked up again for a word: kept as pointers,
- * of which those of unused fields would be one and the same, they make verifiers from 7.2 on follow every combination.
+/* The first rule that matches, or NO_RULE. Vectors are kept by class and looked up again for a word: kept as
+ * pointers, of which those of unused fields would be one and the same, they make verifiers from 7.2 on follow every
+ * combination.
  */
 static __always_inline __u32 first_match(void* generation, const struct weir_generation* g, const struct packet* p) {
   const struct weir_field_rows* f = g->field;
@@ -56,16 +55,21 @@ static __always_inline __u32 first_match(void* generation, const struct weir_gen
   int is_tcp = whole && p->flow.protocol == IPPROTO_TCP;
   int has_ports = whole && (p->flow.protocol == IPPROTO_TCP || p->flow.protocol == IPPROTO_UDP);
 
-#define X(field, look_up)                             \
-  __u32 row_##field = g->rules; /* not looked at */   \
-  if (ASKED(field)) {                                 \
-    row_##field = look_up;                            \
-    union weir_row* v = row(generation, row_##field); \
-    if (!v) return NO_RULE;                           \
-    summary &= v->vector.summary;                     \
-    first &= v->vector.words[0];                      \
+  volatile __u16 classes[WEIR_FIELD_COUNT]; /* variables of their own would take four times the stack */
+#define X(field, look_up)                                                            \
+  if (ASKED(field)) {                                                                \
+    __u32 class_number = look_up;                                                    \
+    union weir_row* v = vector_of(generation, &f[WEIR_FIELD_##field], class_number); \
+    if (!v) return NO_RULE;                                                          \
+    classes[WEIR_FIELD_##field] = class_number;                                      \
+    summary &= v->vector.summary;                                                    \
+    first &= v->vector.words[0];                                                     \
+  } else {                                                                           \
+    classes[WEIR_FIELD_##field] = 0; /* not looked at */                             \
   }
   FILTER_FIELDS(X)
+  if (!summary) return NO_RULE;
+  FILTER_SETS(X)
 #undef X
   /* The first 64 rules are decided on the way: their word stands beside the summary. */
   if (first) return lowest_bit(first);
@@ -74,13 +78,14 @@ static __always_inline __u32 first_match(void* generation, const struct weir_gen
   for (int i = 0; i < WEIR_RULE_WORDS && summary; i++) {
     __u32 w = lowest_bit(summary) & (WEIR_RULE_WORDS - 1);
     __u64 match = ~0ULL;
-#define X(field, look_up)                             \
-  if (ASKED(field)) {                                 \
-    union weir_row* v = row(generation, row_##field); \
-    if (!v) return NO_RULE;                           \
-    match &= v->vector.words[w];                      \
+#define X(field, look_up)                                                                           \
+  if (ASKED(field)) {                                                                               \
+    union weir_row* v = vector_of(generation, &f[WEIR_FIELD_##field], classes[WEIR_FIELD_##field]); \
+    if (!v) return NO_RULE;                                                                         \
+    match &= v->vector.words[w];                                                                    \
   }
     FILTER_FIELDS(X)
+    FILTER_SETS(X)
 #undef X
     if (match) return w * 64 + lowest_bit(match);
     summary &= summary - 1;

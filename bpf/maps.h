@@ -88,6 +88,21 @@ struct {
       });
 } filter SEC(".maps");
 
+/* Tables of named sets, by the slot that a generation names. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+  __uint(max_entries, WEIR_SET_TABLES);
+  __type(key, __u32);
+  __array(
+      values, struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+        __uint(max_entries, 1);
+        __uint(key_size, sizeof(__u32));
+        __uint(value_size, sizeof(union weir_set_row));
+      });
+} sets SEC(".maps");
+
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, WEIR_RULE_COUNTERS);

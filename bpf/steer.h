@@ -137,7 +137,7 @@ static __always_inline int steer_fragment(const struct weir_config* cfg, struct 
 }
 
 /* An ICMP error about a packet that the engine sent: from our address, from a steered port. */
-static __always_inline int steer_error(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p) {
+static __noinline int steer_error(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p) {
   __u32 queue = ctx->rx_queue_index;
   if (p->tagged || p->source_routed) return WEIR_R_PASS_INFRA;
   struct weir_steer* entry =
@@ -150,7 +150,7 @@ static __always_inline int steer_error(struct xdp_md* ctx, const struct weir_con
   return engine_state(queue) <= ENGINE_SILENT ? WEIR_R_STEER_ICMP : WEIR_R_PASS_INFRA;
 }
 
-static __always_inline int steer_packet(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p) {
+static __noinline int steer_packet(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p) {
   __u32 queue = ctx->rx_queue_index;
   __u32 protocol = p->flow.protocol;
   if (p->fragment == FRAGMENT_LATER) return p->tagged ? WEIR_R_PASS_VLAN : steer_fragment(cfg, p, queue);

@@ -56,8 +56,8 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
 enum writes { WRITES_METADATA, WRITES_NOTHING };
 
 /* To the queue's socket; where there is none, to whom the entry gives it. Returns the reason that is final. */
-static __always_inline int hand_over(struct xdp_md* ctx, const struct weir_config* cfg, const struct packet* p,
-                                     int reason, enum writes writes) {
+static __noinline int hand_over(struct xdp_md* ctx, const struct weir_config* cfg, const struct packet* p, int reason,
+                                enum writes writes) {
   if (writes == WRITES_METADATA && !p->explains) write_metadata(ctx, cfg, p, reason);
   if (bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS) == XDP_REDIRECT) return reason;
   struct weir_steer* entry = bpf_map_lookup_elem(&steer, &p->steer);
@@ -67,7 +67,7 @@ static __always_inline int hand_over(struct xdp_md* ctx, const struct weir_confi
 }
 
 /* What a settled frame leaves behind for those that come after it. */
-static __always_inline void remember(const struct packet* p, int reason) {
+static __noinline void remember(const struct packet* p, int reason) {
   if (p->fragment == FRAGMENT_FIRST) {
     struct weir_fragment_key key = fragment_key(p);
     if (is_steer(reason))
@@ -84,8 +84,8 @@ static __always_inline void remember(const struct packet* p, int reason) {
 }
 
 /* Whether the frame comes with a request to explain (abi: struct weir_explanation). What is in front of it may be a
- * driver's, or another program's: then not. This and the next are functions of their own for frames that pay for nothing but
- * a comparison, and for the verifier. */
+ * driver's, or another program's: then not. This and the next are functions of their own for frames that pay for
+ * nothing but a comparison, and for the verifier. */
 __attribute__((noinline)) int is_request(struct xdp_md* ctx) {
   __u32 zero = 0;
   const struct weir_config* cfg = bpf_map_lookup_elem(&config, &zero);

@@ -7,6 +7,7 @@
 
 #include "values.h"
 #include "weir/control/filter.h"
+#include "weir/control/set_list.h"
 #include "weir/control/stats.h"
 #include "weir/control/steer_selector.h"
 
@@ -59,6 +60,13 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
       return of(parse_number(text));
     case Value::rule_name:
       return of(control::parse_rule_name(text));
+    case Value::set_name:
+      return of(control::parse_rule_name(text));
+    case Value::set_entry:
+      return of(control::parse_set_prefixes(text));
+    case Value::ttl:
+      return of(control::parse_ttl(text));
+    case Value::addresses:
     case Value::rule_word: {
       control::Rule scratch;
       return of(control::set_word(scratch, arg.name, text));

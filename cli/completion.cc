@@ -9,6 +9,8 @@
 #include "completions.h"
 #include "output.h"
 #include "table.h"
+#include "weir/control/filter.h"
+#include "weir/control/heartbeat.h"
 #include "weir/control/stats.h"
 
 namespace weir::cli {
@@ -48,6 +50,21 @@ std::vector<std::string> paths(const std::string& word) {
   return names;
 }
 
+// Of the instances that this user may read.
+std::vector<std::string> sets() {
+  std::vector<std::string> names;
+  const auto instances = choose_instances(std::nullopt);
+  if (!instances) return names;
+  for (const control::Instance& instance : *instances) {
+    const auto state =
+        control::filter_state(instance.maps(), control::monotonic_now(), control::RuleCounters::leave_out);
+    if (!state) continue;
+    for (const std::string& name : state->sets)
+      if (!name.empty()) names.push_back(name);
+  }
+  return names;
+}
+
 std::vector<std::string> values(const Arg& arg, const std::string& prefix) {
   std::vector<std::string> out;
   switch (arg.value) {
@@ -57,6 +74,11 @@ std::vector<std::string> values(const Arg& arg, const std::string& prefix) {
       return namespaces();
     case Value::file:
       return paths(prefix);
+    case Value::set_name:
+      return sets();
+    case Value::addresses:
+      for (const std::string& name : sets()) out.push_back("@" + name);
+      return out;
     case Value::protocol:
       return {"tcp", "udp", "icmp", "icmpv6"};
     case Value::verdicts:

@@ -26,6 +26,7 @@ std::string protocol_text(const control::Rule& rule) {
 std::string more(const control::Rule& rule) {
   control::Rule rest = rule;
   rest.source = rest.destination = {};
+  rest.source_set = rest.destination_set = {};
   rest.protocol = 0;
   rest.port = {};
   const std::string text = rest.to_string();
@@ -39,8 +40,8 @@ Json to_json(const std::string& interface, const control::Rule& rule) {
   out["name"] = rule.name;
   out["action"] = control::action_name(rule.action);
   out["proto"] = protocol_text(rule);
-  out["from"] = rule.source.to_string();
-  out["to"] = rule.destination.to_string();
+  out["from"] = control::source_text(rule);
+  out["to"] = control::destination_text(rule);
   out["port"] = {rule.port.min, rule.port.max};
   out["rule"] = rule.to_string();
   out["packets"] = rule.hits.packets;
@@ -185,7 +186,7 @@ Outcome<int> run_filter_list(const Context& context) {
     for (const control::Rule& rule : state->rules) {
       list.push_back(to_json(instance.interface(), rule));
       columns.row({instance.interface(), rule.name, control::action_name(rule.action), protocol_text(rule),
-                   rule.source.to_string(), rule.destination.to_string(), rule.port.to_string(), more(rule),
+                   control::source_text(rule), control::destination_text(rule), rule.port.to_string(), more(rule),
                    std::to_string(rule.hits.packets), std::to_string(rule.hits.bytes)});
     }
   }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // weir filter apply, diff, export: the filter as a file.
 #include <fmt/core.h>
-#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <memory>
 
+#include "files.h"
 #include "filter_change.h"
 #include "guard.h"
 #include "output.h"
@@ -17,6 +16,7 @@
 #include "weir/control/filter_diff.h"
 #include "weir/control/filter_file.h"
 #include "weir/control/heartbeat.h"
+#include "weir/control/sets.h"
 
 namespace weir::cli {
 namespace {
@@ -25,37 +25,28 @@ using control::Rule;
 using control::RuleChange;
 using Kind = RuleChange::Kind;
 
-constexpr std::size_t kMaxFile = 16 << 20;
-
-struct Close {
-  void operator()(std::FILE* file) const {
-    if (file != stdin) std::fclose(file);
+// The file, with the lists that it names: their paths begin at its directory.
+Outcome<control::FilterFile> wanted_file(const Context& context) {
+  const std::string path = context.args.get_or("FILE", "");
+  const auto text = read_file(path, "rules");
+  if (!text) return Err(text.error());
+  auto file = control::parse_filter_file(*text, name_of_file(path));
+  if (!file) return file;
+  const auto slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+  for (control::FileSet& set : file->sets) {
+    if (set.path.empty()) continue;
+    auto items = read_set_list(set.path[0] == '/' ? set.path : directory + set.path);
+    if (!items) return Err(items.error());
+    set.items = std::move(*items);
   }
-};
-
-// "-" is standard input.
-Outcome<std::string> read_file(const std::string& path) {
-  const std::unique_ptr<std::FILE, Close> file(path == "-" ? stdin : std::fopen(path.c_str(), "re"));
-  if (!file) return fail(fmt::format("opening {}: {}", path, std::strerror(errno)), errno);
-  struct stat facts {};
-  if (fstat(fileno(file.get()), &facts) == 0 && S_ISDIR(facts.st_mode))
-    return fail(fmt::format("{} is a directory: give a file of rules, or - for standard input", path), EISDIR);
-  std::string text;
-  char part[65536];
-  while (const std::size_t n = std::fread(part, 1, sizeof part, file.get())) {
-    text.append(part, n);
-    if (text.size() > kMaxFile)
-      return fail(fmt::format("{} is larger than 16 MiB: is it a file of rules?", path), EFBIG);
-  }
-  if (std::ferror(file.get()) != 0) return fail(fmt::format("reading {}: {}", path, std::strerror(errno)), errno);
-  return text;
+  return file;
 }
 
-Outcome<std::vector<Rule>> wanted_rules(const Context& context) {
-  const std::string path = context.args.get_or("FILE", "");
-  const auto text = read_file(path);
-  if (!text) return Err(text.error());
-  return control::parse_filter_file(*text, path == "-" ? "stdin" : path);
+std::vector<control::WantedSet> wanted_sets(control::FilterFile& file) {
+  std::vector<control::WantedSet> out;
+  for (control::FileSet& set : file.sets) out.push_back({set.name, std::move(set.items)});
+  return out;
 }
 
 const char* kind_name(Kind kind) {
@@ -101,45 +92,107 @@ std::string to_text(const std::vector<RuleChange>& changes) {
   return out;
 }
 
-std::string summary(const std::vector<RuleChange>& changes) {
+using SetKind = control::SetDifference::Kind;
+
+Json to_json(const std::vector<control::SetDifference>& sets) {
+  Json out = Json::array();
+  for (const control::SetDifference& d : sets)
+    out.push_back({{"change", d.kind == SetKind::added     ? "added"
+                              : d.kind == SetKind::removed ? "removed"
+                                                           : "changed"},
+                   {"name", d.name},
+                   {"added", d.added},
+                   {"removed", d.removed}});
+  return out;
+}
+
+std::string entries_text(std::uint64_t n) { return count_text(n, "entry", "entries"); }
+
+std::string to_text(const std::vector<control::SetDifference>& sets) {
+  std::string out;
+  for (const control::SetDifference& d : sets) {
+    if (d.kind == SetKind::removed)
+      out += paint(Paint::bad, fmt::format("- set {} ({})", d.name, entries_text(d.removed)));
+    else if (d.kind == SetKind::added)
+      out += paint(Paint::good, fmt::format("+ set {} ({})", d.name, entries_text(d.added)));
+    else
+      out += paint(Paint::caution, fmt::format("~ set {}: {} come, {} go", d.name, entries_text(d.added), d.removed));
+    out += "\n";
+  }
+  return out;
+}
+
+std::string summary(const std::vector<RuleChange>& changes, const std::vector<control::SetDifference>& sets) {
   std::vector<std::string> parts;
   for (const Kind kind : {Kind::added, Kind::removed, Kind::changed, Kind::moved}) {
     std::size_t n = 0;
     for (const RuleChange& c : changes) n += c.kind == kind ? 1u : 0u;
     if (n > 0) parts.push_back(fmt::format("{} {}", n, kind_name(kind)));
   }
+  for (const control::SetDifference& d : sets)
+    parts.push_back(d.kind == SetKind::removed ? fmt::format("set {} removed", d.name)
+                    : d.kind == SetKind::added ? fmt::format("set {} added ({})", d.name, entries_text(d.added))
+                                               : fmt::format("set {} +{} -{}", d.name, d.added, d.removed));
   return join(parts);
 }
 
 // What the file would change, without a lock: nothing is written.
 Outcome<int> show_difference(const Context& context, bool as_apply) {
-  const auto rules = wanted_rules(context);
-  if (!rules) return Err(rules.error());
+  auto file = wanted_file(context);
+  if (!file) return Err(file.error());
   const auto instance = choose_instance(context.args.get("dev"));
   if (!instance) return Err(instance.error());
   const auto state =
       control::filter_state(instance->maps(), control::monotonic_now(), control::RuleCounters::leave_out);
   if (!state) return Err(state.error());
-  const auto changes = control::compare_rules(state->rules, *rules);
+  const auto changes = control::compare_rules(state->rules, file->rules);
+  const auto sets = control::compare_sets(instance->maps(), wanted_sets(*file), control::monotonic_now());
+  if (!sets) return Err(sets.error());
+  const bool same = changes.empty() && sets->empty();
   if (context.json) {
     Json out;
     out["interface"] = instance->interface();
-    out["same"] = changes.empty();
+    out["same"] = same;
     if (as_apply) {
       out["applied"] = false;
-      out["rules"] = rules->size();
+      out["rules"] = file->rules.size();
       out["confirm_seconds"] = nullptr;
     }
     out["changes"] = to_json(changes);
+    out["sets"] = to_json(*sets);
     print_line(out);
     return kOk;
   }
-  print(to_text(changes));
-  if (changes.empty())
+  print(to_text(*sets) + to_text(changes));
+  if (same)
     print(fmt::format("{}: the filter says this already\n", instance->interface()));
   else if (as_apply)
-    print(fmt::format("{}: nothing was changed; without --dry-run: {}\n", instance->interface(), summary(changes)));
+    print(fmt::format("{}: nothing was changed; without --dry-run: {}\n", instance->interface(),
+                      summary(changes, *sets)));
   return kOk;
+}
+
+// Complete under its name, or not there: a list of before is not cut short by one that fails.
+Outcome<void> write_list(const std::string& directory, const control::FileSet& set) {
+  if (directory.find_first_of(" \t\n#") != std::string::npos || directory.empty())
+    return fail(
+        fmt::format("'{}' cannot stand in a file of rules: choose a directory without blanks and '#'", directory),
+        EINVAL);
+  const std::string path = directory + "/" + set.name + ".list";
+  const std::string fresh = path + ".new";
+  std::FILE* file = std::fopen(fresh.c_str(), "we");
+  if (file == nullptr) return fail(fmt::format("writing {}: {}", fresh, std::strerror(errno)), errno);
+  for (const control::SetItem& item : *set.items) {
+    const std::string line = control::to_string(item) + "\n";
+    std::fwrite(line.data(), 1, line.size(), file);
+  }
+  const bool failed = std::ferror(file) != 0;
+  if (std::fclose(file) != 0 || failed || std::rename(fresh.c_str(), path.c_str()) != 0) {
+    const int code = errno;
+    std::remove(fresh.c_str());
+    return fail(fmt::format("writing {}: {}", path, std::strerror(code)), code);
+  }
+  return {};
 }
 
 }  // namespace
@@ -152,7 +205,23 @@ Outcome<int> run_filter_export(const Context& context) {
   const auto state =
       control::filter_state(instance->maps(), control::monotonic_now(), control::RuleCounters::leave_out);
   if (!state) return Err(state.error());
-  const std::string text = control::write_filter_file(state->rules);
+  std::vector<control::FileSet> sets;
+  for (const std::string& name : state->sets) {
+    if (name.empty()) continue;
+    control::FileSet set{name, std::nullopt, {}};
+    if (!context.args.has("--no-entries")) {
+      auto items = control::show_set(instance->maps(), name, control::monotonic_now());
+      if (!items) return Err(items.error());
+      set.items = std::move(*items);
+    }
+    if (const auto directory = context.args.get("--sets")) {
+      if (const auto written = write_list(*directory, set); !written) return Err(written.error());
+      set.path = *directory + "/" + name + ".list";
+      set.items.reset();
+    }
+    sets.push_back(std::move(set));
+  }
+  const std::string text = control::write_filter_file(state->rules, sets);
   if (context.json)
     print_line({{"interface", instance->interface()}, {"file", text}});
   else
@@ -168,8 +237,8 @@ Outcome<int> run_filter_apply(const Context& context) {
     if (!parsed) return Err(parsed.error());
     confirm = *parsed;
   }
-  auto rules = wanted_rules(context);
-  if (!rules) return Err(rules.error());
+  auto file = wanted_file(context);
+  if (!file) return Err(file.error());
   const auto change = begin_filter_change(context);
   if (!change) return Err(change.error());
   const xdp::Maps& maps = change->instance.maps();
@@ -178,11 +247,21 @@ Outcome<int> run_filter_apply(const Context& context) {
   // Rules that do not hold together are replaced as none would be.
   if (!before && before.error().code == EPROTO) before = control::FilterState{};
   if (!before) return Err(before.error());
-  const auto changes = control::compare_rules(before->rules, *rules);
-  const std::size_t count = rules->size();
+  const auto changes = control::compare_rules(before->rules, file->rules);
+  const std::size_t count = file->rules.size();
+  std::vector<control::WantedSet> wanted = wanted_sets(*file);
+  auto sets = control::compare_sets(maps, wanted, now);
+  if (!sets && sets.error().code == EPROTO) {
+    std::vector<control::SetDifference> all;
+    for (const control::WantedSet& set : wanted)
+      all.push_back({SetKind::added, set.name, set.items ? set.items->size() : 0, 0});
+    sets = std::move(all);
+  }
+  if (!sets) return Err(sets.error());
   const auto guarded = guard_caller(context, change->instance);
   if (!guarded) return Err(guarded.error());
-  const auto applied = control::filter_apply(maps, std::move(*rules), confirm, now, control::monotonic_now);
+  const auto applied =
+      control::filter_apply(maps, std::move(file->rules), confirm, now, control::monotonic_now, std::move(wanted));
   if (!applied) return Err(applied.error());
 
   const std::string& interface = change->instance.interface();
@@ -190,18 +269,19 @@ Outcome<int> run_filter_apply(const Context& context) {
   if (context.json) {
     Json out;
     out["interface"] = interface;
-    out["same"] = changes.empty();
+    out["same"] = changes.empty() && sets->empty();
     out["applied"] = *applied;
     out["rules"] = count;
     out["confirm_seconds"] = on_trial ? Json(confirm->count_ms() / 1000) : Json(nullptr);
     out["changes"] = to_json(changes);
     out["guard"] = sessions_json(*guarded);
+    out["sets"] = to_json(*sets);
     print_line(out);
   } else if (!*applied) {
     print(
         fmt::format("{}: the filter says this already{}\n", interface, confirm ? ": there is nothing to confirm" : ""));
   } else {
-    print(fmt::format("{}: {} in force: {}\n", interface, count_text(count, "rule", "rules"), summary(changes)));
+    print(fmt::format("{}: {} in force: {}\n", interface, count_text(count, "rule", "rules"), summary(changes, *sets)));
     if (on_trial)
       print(fmt::format(
           "  for {}: `weir filter confirm dev {}` keeps them; else those from before come back by themselves\n",

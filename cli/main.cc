@@ -71,7 +71,8 @@ std::string unknown(std::string_view word, const std::vector<std::string>& known
 }
 
 // What ip and nft call the same.
-std::string canonical_verb(const std::string& verb) {
+std::string canonical_verb(std::string_view object, const std::string& verb) {
+  if (find_command(object, verb) != nullptr) return verb;
   if (verb == "delete" || verb == "rm") return "del";
   if (verb == "show" || verb == "ls") return "list";
   return verb;
@@ -89,7 +90,7 @@ int help(const std::vector<std::string>& about) {
     print(object_help(about[0]));
     return kOk;
   }
-  const Command* command = find_command(about[0], canonical_verb(about[1]));
+  const Command* command = find_command(about[0], canonical_verb(about[0], about[1]));
   if (command == nullptr)
     return usage_error(unknown(about[1], verb_names(about[0]), fmt::format("weir {} help", about[0])));
   print(command_help(*command));
@@ -157,7 +158,7 @@ int dispatch(std::vector<std::string> words) {
       if (asks_help()) return help({object});
       verb = "list";  // as `ip route` alone lists routes
     } else {
-      verb = canonical_verb(words[0]);
+      verb = canonical_verb(object, words[0]);
       if (find_command(object, verb) == nullptr)
         return usage_error(
             fmt::format("{}: {}", object, unknown(words[0], verbs, fmt::format("weir {} help", object))));

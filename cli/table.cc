@@ -163,8 +163,8 @@ std::vector<Command> make_commands() {
         word("action", "drop|pass|accept", Need::required,
              "drop: refuse; pass: to the kernel, unsteered; accept: ask no further rule"),
         keyword("proto", "tcp|udp|icmp|icmpv6|N", Value::protocol, "the IP protocol"),
-        keyword("from", "PREFIX", Value::prefix, "source address, or network with /LENGTH"),
-        keyword("to", "PREFIX", Value::prefix, "destination likewise"),
+        keyword("from", "PREFIX|@SET", Value::addresses, "source address, network with /LENGTH, or named set"),
+        keyword("to", "PREFIX|@SET", Value::addresses, "destination likewise"),
         keyword("sport", "P[-Q]", Value::port_range, "source port or ports; needs proto tcp or udp"),
         keyword("port", "P[-Q]", Value::port_range, "destination port or ports, likewise"),
         keyword("flags", "SET[/OF]", Value::rule_word, "TCP flags of FSRPAUEC: S/SA, -/FSRPAU, R"),
@@ -211,7 +211,8 @@ std::vector<Command> make_commands() {
         flag("--no-guard", kNoGuard)},
        Rest::none,
        run_filter_apply,
-       "A line a rule: rule NAME ACTION WORDS, with the words of `weir filter add`; # begins a comment. A rule\n"
+       "A line a rule: rule NAME ACTION WORDS, with the words of `weir filter add`; # begins a comment. A set:\n"
+       "set NAME { ENTRIES }, set NAME file PATH, or set NAME to keep its entries. A rule\n"
        "whose name stays keeps its counters. The program itself takes back what is not confirmed: that needs\n"
        "neither this command nor the session it was typed in.\n",
        "weir filter apply /etc/weir/filter --confirm 60s"});
@@ -225,8 +226,9 @@ std::vector<Command> make_commands() {
                    "weir filter diff /etc/weir/filter"});
   table.push_back({"filter",
                    "export",
-                   "the rules as a file that `apply` takes",
-                   {dev},
+                   "the rules and sets as a file that `apply` takes",
+                   {dev, option("--sets", "DIR", Value::file, "the entries of each set into DIR/NAME.list"),
+                    flag("--no-entries", "sets by name alone: `apply` leaves their entries as they are")},
                    Rest::none,
                    run_filter_export,
                    "",
@@ -298,6 +300,70 @@ std::vector<Command> make_commands() {
                    run_guard_list,
                    "",
                    "weir guard list"});
+
+  const Arg set = positional("SET", Value::set_name, Need::required, "its name: what rules ask for as @SET");
+  const Arg maybe_entry = positional("PREFIX", Value::set_entry, Need::optional,
+                                     "an address, a network with /LENGTH, or a range: 192.0.2.7-192.0.2.20");
+  table.push_back({"set",
+                   "list",
+                   "the named sets, and which rules ask for them",
+                   {dev},
+                   Rest::none,
+                   run_set_list,
+                   "",
+                   "weir set list"});
+  table.push_back({"set",
+                   "show",
+                   "the entries of a set, as a list that `load` takes",
+                   {set, dev},
+                   Rest::none,
+                   run_set_show,
+                   "",
+                   "weir set show blocklist"});
+  table.push_back(
+      {"set",
+       "add",
+       "add an entry; without one, make an empty set",
+       {set, maybe_entry,
+        keyword("ttl", "TIME", Value::ttl, "it leaves the set by itself after TIME: 60s, 5m, 12h, 7d"), dev},
+       Rest::none,
+       run_set_add,
+       "An entry that is there already is no error: a TIME begins anew, and one that stays is given none.\n",
+       "weir set add ban 192.0.2.7 ttl 1h"});
+  table.push_back({"set",
+                   "del",
+                   "remove an entry; without one, the set",
+                   {set, maybe_entry, dev},
+                   Rest::none,
+                   run_set_del,
+                   "Exactly that prefix goes: others that cover it stay, and keep its addresses in the set.\n",
+                   "weir set del ban 192.0.2.7"});
+  table.push_back(
+      {"set",
+       "load",
+       "put the entries of a file in the place of those of a set, at once",
+       {set, positional("FILE", Value::file, Need::required, "a list, or - for standard input"), dev},
+       Rest::none,
+       run_set_load,
+       "Addresses, networks and ranges of both families, one a line; # and ; begin a comment. Makes the set\n"
+       "where there is none. Where it is interrupted nothing is changed.\n",
+       "weir set load blocklist /var/lib/weir/blocklist.txt"});
+  table.push_back({"set",
+                   "flush",
+                   "remove all entries of a set, at once",
+                   {set, dev},
+                   Rest::none,
+                   run_set_flush,
+                   "",
+                   "weir set flush ban"});
+  table.push_back({"set",
+                   "test",
+                   "whether an address is in a set, and by which entries",
+                   {set, positional("ADDRESS", Value::set_entry, Need::required, "an address, or a network"), dev},
+                   Rest::none,
+                   run_set_test,
+                   "Exit status 0: it is. 1: it is not.\n",
+                   "weir set test blocklist 192.0.2.7"});
 
   table.push_back({"sockets",
                    "",

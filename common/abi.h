@@ -180,6 +180,9 @@ WEIR_ASSERT_SIZE(struct weir_engine_counters, 1024);
  * of struct weir_limit_source -> weir_u64, the buckets of rules with one a source. */
 #include "filter_abi.h"
 
+/* Map `sets`: ARRAY_OF_MAPS of WEIR_SET_TABLES slots, each empty or a table of named sets. Tools, under the lock. */
+#include "set_abi.h"
+
 /* Map `fragments`: LRU_HASH -> weir_u32 steer index: where a steered first fragment sends the later ones. */
 struct weir_fragment_key {
   struct weir_addr src;

@@ -39,7 +39,7 @@ enum weir_field {
   WEIR_FIELD_VLAN,             /* 0: untagged; 1 + the identifier of the outermost tag */
   WEIR_FIELD_FRAGMENT,         /* enum weir_fragment */
   WEIR_FIELD_LENGTH,           /* of the IP packet with its header, octets; 65535 stands for more, too */
-  WEIR_FIELD_SOURCE_SETS,      /* bit s: the address is in set s of the generation; no rule has it yet */
+  WEIR_FIELD_SOURCE_SETS,      /* bit s: the address is in set s of the generation's table; of the sets it asks for */
   WEIR_FIELD_DESTINATION_SETS,
   WEIR_FIELD_COUNT
 };
@@ -82,7 +82,7 @@ struct weir_rule {
   weir_u8 pad0;
   weir_u64 rate;        /* of the limit: packets or octets a second, at least 1 */
   weir_u64 burst;       /* packets or octets, at least 1 */
-  weir_u32 source_sets; /* no rule has them yet */
+  weir_u32 source_sets; /* bit per number of a set: the address is in all of them */
   weir_u32 destination_sets;
   weir_u32 sample; /* one in so many is copied to who asks for samples; 0: none */
   weir_u32 pad1;
@@ -157,7 +157,11 @@ struct weir_generation {
   weir_u32 next_name; /* for rules that are added without a name */
   weir_u64 serial;    /* of no other generation of the interface, and never 0 in the map */
   struct weir_field_rows field[WEIR_FIELD_COUNT];
-  weir_u64 pad[31];
+  weir_u32 sets;             /* the slot of `sets` that has the generation's table, or WEIR_NO_SET_TABLE */
+  weir_u32 source_sets;      /* bit per set that some rule asks for */
+  weir_u32 destination_sets; /* likewise */
+  weir_u32 pad0;
+  weir_u64 pad[29];
 };
 WEIR_ASSERT_SIZE(struct weir_generation, WEIR_ROW_SIZE);
 

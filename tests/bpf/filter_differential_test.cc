@@ -2,6 +2,9 @@
 // The program against the plain reading of the same rules (filter_reference.h): random rule sets, and for each of them
 // random frames that keep close to the rules' limits.
 //
+// Named sets take part: their entries are added and removed between frames, some have an end, which is long past or far
+// ahead of the clock that the program reads.
+//
 // A frame's action is compared by itself. Which rule decided is compared by the rules' counters after each round; where
 // one differs, the round is run again frame by frame, and the frame is printed.
 //
@@ -9,13 +12,16 @@
 #include <bpf/bpf.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <random>
 
 #include "filter_reference.h"
 #include "weir/control/filter_rule.h"
+#include "weir/control/set_list.h"
 #include "xdp_test.h"
 
 namespace weir::bpf_test {
@@ -41,6 +47,19 @@ class Generator {
     for (std::size_t i = 0; i < count; ++i) out.push_back(rule(allowed, static_cast<std::uint16_t>(i)));
     return out;
   }
+
+  // A change of one entry, most often one that adds; `now` is the second that it is.
+  SetFact entry(std::uint32_t now) {
+    SetFact e;
+    e.set = one_in(4) ? static_cast<unsigned>(below(WEIR_MAX_SETS)) : static_cast<unsigned>(below(3));
+    e.prefix = prefix();
+    // Long enough ago, or far enough ahead, that the program cannot see it change.
+    if (one_in(3)) e.end = one_in(2) ? static_cast<std::uint32_t>(1 + below(now)) : now + 100'000;
+    return e;
+  }
+  bool removes() { return one_in(4); }
+  std::size_t choose(std::size_t n) { return below(n); }
+  void near_sets(std::span<const SetFact> entries) { entries_ = entries; }
 
   Octets frame(std::span<const weir_rule> rules) {
     const weir_rule& near = rules[below(rules.size())];
@@ -125,7 +144,14 @@ class Generator {
 
   // The first or last of a prefix, the one before or after, one within, or any.
   IpAddress address(const weir_prefix& p, bool v6) {
+    if (!entries_.empty() && one_in(2)) {
+      const weir_prefix& of_set = entries_[below(entries_.size())].prefix;
+      if (of_set.family == (v6 ? 6 : 4)) return within(of_set, v6);
+    }
     if (p.family != (v6 ? 6 : 4) || one_in(12)) return some_address(v6);
+    return within(p, v6);
+  }
+  IpAddress within(const weir_prefix& p, bool v6) {
     std::array<std::uint8_t, 16> a{};
     std::memcpy(a.data(), p.address.bytes, 16);
     const unsigned first = p.length + (v6 ? 0u : 96u);
@@ -166,9 +192,15 @@ class Generator {
       r.burst = 400'000'000'000;
     }
     if (one_in(8)) r.sample = static_cast<weir_u32>(1 + below(1000));  // changes no verdict
-    for (unsigned f = 0; f <= WEIR_FIELD_LENGTH; ++f)
+    for (unsigned f = 0; f < WEIR_FIELD_COUNT; ++f)
       if (one_in(4)) r.fields |= 1u << f;
     r.fields &= allowed;
+    const auto sets = [&](weir_field field) {
+      if ((r.fields >> field & 1u) == 0) return 0u;
+      return (1u << (one_in(4) ? below(WEIR_MAX_SETS) : below(3))) | (one_in(8) ? 1u << below(3) : 0u);
+    };
+    r.source_sets = sets(WEIR_FIELD_SOURCE_SETS);
+    r.destination_sets = sets(WEIR_FIELD_DESTINATION_SETS);
     r.source = (r.fields >> WEIR_FIELD_SOURCE & 1u) != 0 ? prefix() : weir_prefix{};
     r.destination = (r.fields >> WEIR_FIELD_DESTINATION & 1u) != 0 ? prefix() : weir_prefix{};
     range(r.source_port, 65535);
@@ -245,6 +277,49 @@ class Generator {
   }
 
   std::mt19937_64 random_;
+  std::span<const SetFact> entries_;
+};
+
+// The table under test and a plain list of the same entries.
+class SetsTwice {
+ public:
+  SetsTwice(xdp::SetMemory memory, std::uint32_t now) : memory_(std::move(memory)), now_(now) {}
+
+  void change(Generator& generator) {
+    SetFact e = generator.entry(now_);
+    const bool removes = generator.removes();
+    if (removes && !plain_.empty()) e = plain_[generator.choose(plain_.size())];
+    const auto same = [&](const SetFact& o) {
+      return o.set == e.set && std::memcmp(&o.prefix, &e.prefix, sizeof e.prefix) == 0;
+    };
+    const auto at = std::find_if(plain_.begin(), plain_.end(), same);
+    control::SetTable table(memory_.rows());
+    control::Rule scratch = control::from_map(rule_from(e.prefix));
+    const control::SetPrefix prefix = control::to_set_prefix(scratch.source);
+    if (removes) {
+      table.remove(e.set, prefix, now_);
+      if (at != plain_.end()) plain_.erase(at);
+      return;
+    }
+    if (table.add(e.set, {prefix, e.end}, now_) == control::SetTable::Change::full) return;
+    if (at == plain_.end())
+      plain_.push_back(e);
+    else if (at->end != 0)
+      at->end = e.end;
+  }
+  std::span<const SetFact> plain() const { return plain_; }
+  std::uint32_t now() const { return now_; }
+
+ private:
+  static weir_rule rule_from(const weir_prefix& prefix) {
+    weir_rule r{};
+    r.fields = 1u << WEIR_FIELD_SOURCE;
+    r.source = prefix;
+    return r;
+  }
+  xdp::SetMemory memory_;
+  std::uint32_t now_;
+  std::vector<SetFact> plain_;
 };
 
 class FilterDifferential : public XdpTest {
@@ -268,6 +343,12 @@ class FilterDifferential : public XdpTest {
     }
   }
 
+  static std::uint32_t second() {
+    timespec t{};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return static_cast<std::uint32_t>(t.tv_sec);
+  }
+
   static std::string describe(const Octets& frame, std::span<const weir_rule> rules,
                               std::optional<std::size_t> expected) {
     std::string out = "frame";
@@ -282,9 +363,10 @@ class FilterDifferential : public XdpTest {
   }
 
   // Which rule the program chose for each frame, one at a time.
-  void find_difference(const std::vector<Octets>& frames, std::span<const weir_rule> rules) {
+  void find_difference(const std::vector<Octets>& frames, std::span<const weir_rule> rules, const SetsTwice& sets) {
     for (const Octets& frame : frames) {
-      const Reading reading = read_frame(frame);
+      Reading reading = read_frame(frame);
+      find_sets(sets.plain(), sets.now(), reading.facts);
       const auto expected =
           reading.kind == Reading::Kind::filtered ? first_match(rules, reading.facts) : std::optional<std::size_t>{};
       std::vector<std::uint64_t> before;
@@ -314,12 +396,19 @@ TEST_F(FilterDifferential, TheProgramAndThePlainReadingAgree) {
     SCOPED_TRACE("WEIR_FILTER_SEED=" + std::to_string(seed + round));
     Generator generator(seed + round);
     const std::vector<weir_rule> rules = generator.rules();
-    set_filter(0, rules);
+    const std::uint32_t table = static_cast<std::uint32_t>(round % WEIR_SET_TABLES);
+    set_filter(0, rules, table);
+    SetsTwice sets(make_sets(table, control::SetTableSize::for_entries(500, 500)), second());
+    for (std::size_t i = generator.choose(2) * generator.choose(60); i > 0; --i) sets.change(generator);
+    const bool live = generator.choose(2) == 0;
     std::vector<Octets> frames;
     for (std::size_t i = 0; i < kFramesARound; ++i, ++done) {
+      if (live && generator.choose(20) == 0) sets.change(generator);
+      generator.near_sets(sets.plain());
       frames.push_back(generator.frame(rules));
       const Octets& frame = frames.back();
-      const Reading reading = read_frame(frame);
+      Reading reading = read_frame(frame);
+      find_sets(sets.plain(), sets.now(), reading.facts);
       std::optional<std::size_t> expected;
       if (reading.kind == Reading::Kind::filtered) {
         expected = first_match(rules, reading.facts);
@@ -333,7 +422,7 @@ TEST_F(FilterDifferential, TheProgramAndThePlainReadingAgree) {
     }
     for (std::size_t i = 0; i < rules.size(); ++i)
       if (rule_packets(static_cast<std::uint32_t>(i)) != counted[i]) {
-        find_difference(frames, rules);
+        find_difference(frames, rules, sets);
         return;
       }
   }

@@ -161,6 +161,15 @@ Reading read_frame(std::span<const std::uint8_t> frame) {
   return reading.kind == Reading::Kind::filtered && is_guarded(reading.facts) ? unfiltered() : reading;
 }
 
+void find_sets(std::span<const SetFact> entries, std::uint32_t now, FilterFacts& f) {
+  f.source_sets = f.destination_sets = 0;
+  for (const SetFact& e : entries) {
+    if (e.end != 0 && now >= e.end) continue;
+    if (prefix_matches(e.prefix, f.v6, f.source)) f.source_sets |= 1u << e.set;
+    if (prefix_matches(e.prefix, f.v6, f.destination)) f.destination_sets |= 1u << e.set;
+  }
+}
+
 bool rule_matches(const weir_rule& rule, const FilterFacts& f) {
   const auto asks = [&](weir_field field) { return (rule.fields >> field & 1u) != 0; };
   using U16 = std::optional<std::uint16_t>;
@@ -174,6 +183,9 @@ bool rule_matches(const weir_rule& rule, const FilterFacts& f) {
   if (asks(WEIR_FIELD_ICMP_TYPE) && !in_range(rule.icmp_type, f.icmp_type)) return false;
   if (asks(WEIR_FIELD_VLAN) && !in_range(rule.vlan, U16(f.vlan))) return false;
   if (asks(WEIR_FIELD_FRAGMENT) && !in_range(rule.fragment, U8(f.fragment))) return false;
+  if (asks(WEIR_FIELD_SOURCE_SETS) && (f.source_sets & rule.source_sets) != rule.source_sets) return false;
+  if (asks(WEIR_FIELD_DESTINATION_SETS) && (f.destination_sets & rule.destination_sets) != rule.destination_sets)
+    return false;
   if (asks(WEIR_FIELD_LENGTH) && !in_range(rule.length, U16(f.length))) return false;
   return true;
 }

@@ -26,6 +26,15 @@ struct FilterFacts {
   std::uint16_t vlan = 0;
   std::uint8_t fragment = 0;
   std::uint16_t length = 0;
+  std::uint32_t source_sets = 0;  // of the named sets, by number
+  std::uint32_t destination_sets = 0;
+};
+
+// An entry of a named set.
+struct SetFact {
+  unsigned set = 0;
+  weir_prefix prefix{};
+  std::uint32_t end = 0;  // second from which on it is none; 0: it stays
 };
 
 struct Reading {
@@ -38,6 +47,8 @@ struct Reading {
   FilterFacts facts;
 };
 Reading read_frame(std::span<const std::uint8_t> frame);
+// Asks every entry, at the second `now`.
+void find_sets(std::span<const SetFact> entries, std::uint32_t now, FilterFacts& facts);
 
 bool rule_matches(const weir_rule& rule, const FilterFacts& facts);
 // The first that matches.

@@ -273,8 +273,16 @@ void XdpTest::remove_socket(std::uint32_t queue) {
   sockets_[queue] = -1;
 }
 
-void XdpTest::set_filter(std::uint32_t slot, const std::vector<weir_rule>& rules) {
-  auto rows = control::compile(rules, 1);
+xdp::SetMemory XdpTest::make_sets(std::uint32_t slot, control::SetTableSize size) {
+  xdp::SetMemory memory = xdp::SetMemory::make(size.rows()).value();
+  control::SetTable::format(memory.rows(), size, 0x5eed);
+  const int fd = memory.fd();
+  EXPECT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.sets), &slot, &fd, BPF_ANY), 0) << std::strerror(errno);
+  return memory;
+}
+
+void XdpTest::set_filter(std::uint32_t slot, const std::vector<weir_rule>& rules, std::uint32_t sets) {
+  auto rows = control::compile(rules, 1, sets);
   rows[0].generation.serial = ++serial_;
   const auto map = xdp::Generation::make(rows);
   ASSERT_TRUE(map.ok()) << map.error().message;

@@ -18,7 +18,9 @@
 #include "weir/common/abi.h"
 #include "weir/common/flow_hash.h"
 #include "weir/common/reasons.h"
+#include "weir/control/set_table.h"
 #include "weir/xdp/fd.h"
+#include "weir/xdp/set_memory.h"
 
 namespace weir::bpf_test {
 
@@ -97,7 +99,9 @@ class XdpTest : public testing::Test {
   void put_socket(std::uint32_t queue);
   void remove_socket(std::uint32_t queue);
   // In that slot. A rule without a counter index of its own shares number 0.
-  void set_filter(std::uint32_t slot, const std::vector<weir_rule>& rules);
+  void set_filter(std::uint32_t slot, const std::vector<weir_rule>& rules, std::uint32_t sets = WEIR_NO_SET_TABLE);
+  // An empty table of sets, in that slot; it is changed through what is returned.
+  xdp::SetMemory make_sets(std::uint32_t slot, control::SetTableSize size);
   std::uint64_t rule_packets(std::uint32_t counter) const;
   std::uint64_t steer_packets(std::uint32_t index) const;
   struct Repeated {

@@ -12,6 +12,8 @@
 #include "weir/control/filter_file.h"
 #include "weir/control/filter_generation.h"
 #include "weir/control/firewall_handover.h"
+#include "weir/control/set_list.h"
+#include "weir/control/set_table.h"
 #include "weir/control/test_packet.h"
 #include "weir/xdp/inherit.h"
 
@@ -66,17 +68,53 @@ void firewall(std::string_view text) {
 void filter_file(std::string_view text) {
   auto parsed = weir::control::parse_filter_file(text, "f");
   if (!parsed) return require(parsed.error().message.rfind("f:", 0) == 0);
-  const std::string written = weir::control::write_filter_file(*parsed);
+  const std::string written = weir::control::write_filter_file(parsed->rules, parsed->sets);
   auto again = weir::control::parse_filter_file(written, "f");
-  require(again.ok() && again->size() == parsed->size());
+  require(again.ok() && again->rules.size() == parsed->rules.size() && again->sets.size() == parsed->sets.size());
+  for (std::size_t i = 0; i < again->sets.size(); ++i)
+    require(again->sets[i].name == parsed->sets[i].name && again->sets[i].items == parsed->sets[i].items &&
+            again->sets[i].path == parsed->sets[i].path);
   std::vector<weir_rule> raw;
-  for (std::size_t i = 0; i < again->size(); ++i) {
-    require((*again)[i].same_rule((*parsed)[i]));
-    raw.push_back(weir::control::to_map((*again)[i]));
-    require(weir::control::from_map(raw.back()).same_rule((*parsed)[i]));
+  for (std::size_t i = 0; i < again->rules.size(); ++i) {
+    weir::control::Rule& rule = again->rules[i];
+    require(rule.same_rule(parsed->rules[i]));
+    rule.source_set.number = static_cast<std::uint8_t>(i % WEIR_MAX_SETS);
+    raw.push_back(weir::control::to_map(rule));
+    auto back = weir::control::from_map(raw.back());
+    require(back.source_set.name.empty() || back.source_set.number == rule.source_set.number);
+    // Names of sets are the table's.
+    back.source_set = rule.source_set;
+    back.destination_set = rule.destination_set;
+    require(back.same_rule(parsed->rules[i]));
   }
   const auto rows = weir::control::compile(raw, 1);
   require(rows[0].generation.rows == rows.size() && rows[0].generation.rules == raw.size());
+}
+
+// A list, put into a table and read back: each prefix is there, and nothing else.
+void set_list(std::string_view text) {
+  auto parsed = weir::control::parse_set_list(text, {"l", 1, 1});
+  if (!parsed) return require(parsed.error().message.rfind("l:", 0) == 0);
+  std::string written;
+  for (const auto& item : *parsed) written += weir::control::to_string(item) + "\n";
+  auto again = weir::control::parse_set_list(written, {"l", 1, 1});
+  require(again.ok() && *again == *parsed);
+  static const auto size = weir::control::SetTableSize::for_entries(0, 0);
+  static std::vector<weir_set_row> rows(size.rows());
+  auto table = weir::control::SetTable::format(rows, size, 7);
+  std::vector<weir::control::SetPrefix> in;
+  for (const auto& item : *parsed)
+    if (table.add(3, {item.prefix, item.ttl}, 0) != weir::control::SetTable::Change::full) in.push_back(item.prefix);
+  for (const auto& prefix : in) require(table.entry(3, prefix, 0).has_value());
+  std::size_t found = 0;
+  table.each(0, [&](const weir::control::SetEntry& e, std::uint16_t sets) {
+    require(sets == 1u << 3 && std::find(in.begin(), in.end(), e.prefix) != in.end());
+    ++found;
+  });
+  require(found <= in.size());
+  for (const auto& prefix : in) table.remove(3, prefix, 0);
+  table.each(0, [](const weir::control::SetEntry&, std::uint16_t) { require(false); });
+  std::fill(rows.begin(), rows.end(), weir_set_row{});
 }
 
 // One word of a rule and its value, divided by the first blank.
@@ -143,7 +181,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
   using Target = void(std::string_view);
   constexpr Target* kTargets[] = {prefix,      port_range, port,         protocol, inherited, firewall,
-                                  filter_file, rule_word,  packet_words, hex,      frame,     tap};
+                                  filter_file, rule_word,  packet_words, hex,      frame,     tap,
+                                  set_list};
   kTargets[data[0] % std::size(kTargets)](text);
   return 0;
 }

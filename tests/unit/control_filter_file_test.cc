@@ -13,9 +13,9 @@ namespace {
 using ::testing::HasSubstr;
 
 std::vector<Rule> parse(std::string_view text) {
-  auto rules = parse_filter_file(text, "rules");
-  EXPECT_TRUE(rules.ok()) << rules.error().message;
-  return rules ? *rules : std::vector<Rule>{};
+  auto file = parse_filter_file(text, "rules");
+  EXPECT_TRUE(file.ok()) << file.error().message;
+  return file ? file->rules : std::vector<Rule>{};
 }
 
 TEST(FilterFile, ALineARuleInTheirOrder) {
@@ -73,6 +73,48 @@ TEST(FilterFile, SaysWhereAndWhatIsWrong) {
   std::string many;
   for (int i = 0; i <= WEIR_MAX_RULES; ++i) many += "rule n" + std::to_string(i) + " drop\n";
   EXPECT_THAT(parse_filter_file(many, "rules").error().message, HasSubstr("rules:4097:1: the filter takes 4096 rules"));
+}
+
+TEST(FilterFile, SetsWithTheirEntriesAnywhereInTheFile) {
+  const auto file = parse_filter_file(
+      "rule a drop from @bad to @ours\n"
+      "set bad {  # of today\n"
+      "  192.0.2.0/24, 2001:db8::1 ttl 5m\n"
+      "  198.51.100.4-198.51.100.6 # three }\n"
+      "}  # that was it\n"
+      "set ours\n"
+      "set more file lists/more.txt\n"
+      "set none {}\n",
+      "rules");
+  ASSERT_TRUE(file.ok()) << file.error().message;
+  ASSERT_EQ(file->sets.size(), 4u);
+  ASSERT_TRUE(file->sets[0].items);
+  EXPECT_EQ(write_filter_file(file->rules, file->sets),
+            "set bad {\n  192.0.2.0/24\n  2001:db8::1 ttl 300s\n  198.51.100.4/31\n  198.51.100.6\n}\n"
+            "set ours\nset more file lists/more.txt\nset none {\n}\nrule a drop from @bad to @ours\n");
+  const struct {
+    const char* text;
+    const char* says;
+  } wrong[] = {
+      {"rule a drop\nrule b drop from @x", "rules:2:1: rule b asks for the set x, which the file does not have"},
+      {"set", "rules:1:4: the set's name is missing"},
+      {"set a/b", "rules:1:5: 'a/b' is not a name"},
+      {"set a {\n1.2.3.4", "rules:1:7: the brace is not closed"},
+      {"set a {\n1.2.3.4\n 1.2.3 }", "rules:3:2: '1.2.3' is not a prefix"},
+      {"set a { 1.2.3.4 } x", "rules:1:19: 'x' stands behind"},
+      {"set a { 1.2.3 }", "rules:1:9: '1.2.3' is not a prefix"},
+      {"set a\nset a", "rules:2:5: there is a set a already"},
+      {"set a path b", "rules:1:7: 'path' does not belong here"},
+      {"set a file", "rules:1:11: 'file' needs a path"},
+      {"set a file b c", "rules:1:14: 'c' stands behind the path"},
+      {"rule a drop from @", "rules:1:18: '@' names no set"},
+      {"set a {}\nrule b drop from @a from @a", "rules:2:21: 'from' is given twice"},
+  };
+  for (const auto& c : wrong) {
+    const auto read = parse_filter_file(c.text, "rules");
+    ASSERT_FALSE(read.ok()) << c.text;
+    EXPECT_THAT(read.error().message, HasSubstr(c.says)) << c.text;
+  }
 }
 
 std::string compared(std::string_view before, std::string_view after) {

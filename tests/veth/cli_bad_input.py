@@ -52,7 +52,9 @@ class BadInput(unittest.TestCase):
 
     EVERY = [("attach", "veth0"), ("detach", "veth0"), ("status", "veth0"), ("stats",), ("top", "--count", 1), ("metrics",), ("steer", "add", 80),
              ("steer", "del", 80), ("steer", "list"), ("filter", "add", "drop"), ("filter", "del", "r1"), ("filter", "list"),
-             ("filter", "flush"), ("filter", "export"), ("filter", "confirm"), ("filter", "rollback"), ("sockets",), ("run", "--interface", "veth0", "--", "true")]
+             ("filter", "flush"), ("filter", "export"), ("filter", "confirm"), ("filter", "rollback"),
+             ("set", "list"), ("set", "show", "ban"), ("set", "add", "ban"), ("set", "del", "ban"), ("set", "load", "ban", "/dev/null"),
+             ("set", "flush", "ban"), ("set", "test", "ban", "10.0.0.1"), ("sockets",), ("run", "--interface", "veth0", "--", "true")]
 
     def test_an_unknown_interface(self):
         for argv in (("attach", "none0"), ("detach", "none0"), ("status", "none0"), ("stats", "none0"), ("top", "none0"), ("metrics", "none0"), ("sockets", "none0"),
@@ -114,6 +116,12 @@ class BadInput(unittest.TestCase):
         self.refused("filter", "rollback", says=("no change of the filter waits",))
         self.refused("filter", "apply", "/no/such/file", says=("/no/such/file",))
         self.refused("filter", "diff", "/", says=("is a directory",))
+        self.refused("filter", "add", "drop", "from", "@ban", says=("there is not", "weir set add ban"))
+        for argv in (("show", "ban"), ("add", "ban", "10.0.0.1"), ("del", "ban", "10.0.0.1"), ("del", "ban"), ("flush", "ban"),
+                     ("test", "ban", "10.0.0.1")):
+            self.refused("set", *argv, says=("there is no set ban", "weir set list"))
+        self.refused("set", "load", "ban", "/no/such/file", says=("/no/such/file",))
+        self.refused("set", "load", "ban", "/", says=("is a directory", "prefixes"))
 
     def test_another_xdp_program_is_named_and_left_alone(self):
         self.server.weir("attach", "veth0")

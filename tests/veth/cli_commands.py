@@ -134,6 +134,113 @@ class Commands(unittest.TestCase):
         path.write_text(text)
         return str(path)
 
+    def test_sets(self):
+        self.server.weir("attach", "veth0")
+        self.assertIn("no sets", self.text("set"))
+        self.assertTrue(self.json("set", "add", "ban")["made"])
+        self.assertFalse(self.json("set", "add", "ban")["made"])
+        self.server.weir("filter", "add", "drop", "from", "@ban")
+        self.assertTrue(self.pings())
+        told = self.json("set", "add", "ban", "10.77.0.0-10.77.0.3")
+        self.assertEqual((told["changed"], told["unchanged"]), (1, 0))
+        self.assertFalse(self.pings())
+        # Again is no change; what was there for good is given no end.
+        told = self.json("set", "add", "ban", "10.77.0.0/30", "ttl", "1h")
+        self.assertEqual((told["changed"], told["unchanged"]), (0, 1))
+        self.server.weir("set", "add", "ban", "10.77.0.2", "ttl", "1h")
+        self.assertIn("10.77.0.0/30 covers it still", self.text("set", "del", "ban", "10.77.0.2"))
+        self.assertFalse(self.pings())
+        self.assertEqual(self.json("set", "del", "ban", "10.77.0.0/30")["covered_by"], None)
+        self.assertTrue(self.pings())
+        self.assertIn("no entry", self.server.weir("set", "del", "ban", "10.77.0.0/30", check=False).stderr)
+        # A whole list, of both families, in the place of what there was.
+        self.server.weir("set", "add", "ban", "192.0.2.1")
+        path = self.rules_file("# bad\n10.77.0.2 ; SBL1\r\nfd77::/64\n\n10.77.0.2\n203.0.113.0/24 ttl 5m\n")
+        told = self.json("set", "load", "ban", path)
+        self.assertEqual((told["made"], told["before"], told["entries"]), (False, 1, 3))
+        self.assertFalse(self.pings())
+        self.assertEqual(self.client.run("ping", "-c", "1", "-W", "0.3", "fd77::1", check=False).returncode, 1)
+        shown = self.json("set", "show", "ban")["entries"]
+        self.assertEqual([e["entry"] for e in shown], ["10.77.0.2", "203.0.113.0/24", "fd77::/64"])
+        self.assertEqual([e["ttl"] is None for e in shown], [True, False, True])
+        self.assertRegex(self.text("set", "list"), r"veth0 +ban +2 +1 +1 +r1\n")
+        self.assertEqual(self.json("set", "list")["sets"][0]["rules"], ["r1"])
+        self.assertEqual(self.text("set", "test", "ban", "fd77::99"), "fd77::99 is in ban, by fd77::/64\n")
+        missing = self.server.weir("-j", "set", "test", "ban", "10.77.0.1", check=False)
+        self.assertEqual((missing.returncode, json.loads(missing.stdout)["member"]), (1, False))
+        # A list that is wrong changes nothing.
+        wrong = self.server.weir("set", "load", "ban", self.rules_file("10.77.0.1\n 10.77.0.1/24\n"), check=False)
+        self.assertEqual((wrong.returncode, len(wrong.stderr.splitlines())), (1, 1))
+        self.assertRegex(wrong.stderr, r":2:2: .*did you mean 10\.77\.0\.0/24")
+        self.assertEqual(len(self.json("set", "show", "ban")["entries"]), 3)
+        # A set that a rule asks for stays.
+        self.assertIn("rule r1 asks for", self.server.weir("set", "del", "ban", check=False).stderr)
+        self.assertIn("ban", self.server.run(lab.WEIR, "__complete", "set", "show", "").stdout.split())
+        self.assertEqual(self.json("set", "flush", "ban")["removed"], 3)
+        self.assertTrue(self.pings())
+        self.server.weir("filter", "flush")
+        self.assertEqual(self.json("set", "del", "ban")["removed"], 0)
+        self.assertEqual(self.json("set", "list")["sets"], [])
+
+    def test_sets_in_a_file(self):
+        self.server.weir("attach", "veth0")
+        directory = pathlib.Path(self.rules_file("")).parent
+        (directory / "more.txt").write_text("10.77.0.0/24\n")
+        path = directory / "rules"
+        path.write_text("set ban {\n  10.77.0.2 fd77::2 ttl 1h\n}\nset more file more.txt\nset empty\n"
+                        "rule a drop proto icmp from @ban\nrule b pass to @more\n")
+        self.assertIn("+ set ban (2 entries)", self.text("filter", "diff", path))
+        self.assertEqual(self.text("filter", "apply", path),
+                         "veth0: 2 rules in force: 2 added, set ban added (2 entries), set more added (1 entry), set empty added (0 entries)\n")
+        self.assertFalse(self.pings())
+        self.assertEqual(self.text("filter", "apply", path), "veth0: the filter says this already\n")
+        # What is exported is the same again, inline and by files; by name alone it leaves entries as they are.
+        exported = self.text("filter", "export")
+        self.assertTrue(self.json("filter", "diff", self.rules_file(exported))["same"])
+        listed = self.text("filter", "export", "--sets", directory)
+        self.assertIn(f"set ban file {directory}/ban.list\n", listed)
+        self.assertTrue(self.json("filter", "diff", self.rules_file(listed))["same"])
+        names = self.rules_file(self.text("filter", "export", "--no-entries"))
+        self.server.weir("set", "del", "ban", "10.77.0.2")
+        self.assertTrue(self.json("filter", "diff", names)["same"])
+        self.assertEqual(self.json("filter", "diff", path)["sets"],
+                         [{"change": "changed", "name": "ban", "added": 1, "removed": 0}])
+        self.assertTrue(self.pings())
+        # Other entries come and go back with a trial; what is added meanwhile stays.
+        self.server.weir("filter", "apply", path, "--confirm", "60s")
+        self.assertFalse(self.pings())
+        self.server.weir("set", "add", "ban", "192.0.2.1")
+        self.server.weir("filter", "rollback")
+        self.assertTrue(self.pings())
+        self.assertEqual([e["entry"] for e in self.json("set", "show", "ban")["entries"]], ["192.0.2.1", "fd77::2"])
+        # Sets that a file does not have go; a rule may not ask for one of them.
+        wrong = self.server.weir("filter", "apply", self.rules_file("rule a drop from @ban\n"), check=False)
+        self.assertRegex(wrong.stderr, r":1:1: rule a asks for the set ban, which the file does not have")
+        self.server.weir("filter", "apply", self.rules_file("rule a drop proto 47\n"))
+        self.assertEqual(self.json("set", "list")["sets"], [])
+
+    def test_a_load_that_is_killed_or_interrupted_leaves_the_old_set(self):
+        self.server.weir("attach", "veth0")
+        self.server.weir("set", "load", "ban", self.rules_file("10.77.0.2\n"))
+        self.server.weir("filter", "add", "drop", "from", "@ban")
+        big = self.rules_file("".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}\n" for n in range(300000)))
+        for number, signum in enumerate((signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)):
+            child = self.server.popen(lab.WEIR, "set", "load", "ban", big, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                child.wait(timeout=0.02 + 0.04 * number)
+            except subprocess.TimeoutExpired:
+                child.send_signal(signum)
+            child.stderr.read()
+            child.wait(timeout=30)
+            # The old one whole, or, where the signal came late, the new one.
+            entries = self.json("set", "list")["sets"][0]["entries"]
+            self.assertIn(entries, (1, 300000))
+            if entries == 300000:
+                self.server.weir("set", "load", "ban", self.rules_file("10.77.0.2\n"))
+            self.assertFalse(self.pings())
+        self.assertEqual(self.json("set", "load", "ban", big)["entries"], 300000)
+        self.assertTrue(self.pings())
+
     def pings(self, count=1):
         return self.client.run("ping", "-c", count, "-i", "0.05", "-W", "0.3", "10.77.0.1", check=False).returncode == 0
 

@@ -99,6 +99,16 @@ class Usage(unittest.TestCase):
             (["filter", "add", "drop", "vlan", "4096"], "0 to 4095"),
             (["filter", "add", "accept", "limit", "fast"], "'fast' is not a rate"),
             (["filter", "add", "accept", "per", "host"], "rule|source"),
+            (["filter", "add", "drop", "from", "@a/b"], "'@a/b' names no set"),
+            (["set", "ad"], "did you mean 'add'"),
+            (["set", "show"], "SET is missing"),
+            (["set", "add", "a/b"], "'a/b' is not a name"),
+            (["set", "add", "ban", "10.0.0.1/8"], "10.0.0.0/8"),
+            (["set", "add", "ban", "10.0.0.9-10.0.0.1"], "is an empty range"),
+            (["set", "add", "ban", "10.0.0.1", "ttl", "soon"], "'soon' is not a time to live: write 60s"),
+            (["set", "load", "ban"], "FILE is missing"),
+            (["set", "test", "ban"], "ADDRESS is missing"),
+            (["set", "test", "ban", "host"], "'host' is not a prefix"),
             (["stats", "--watch=0"], "interval"),
             (["stats", "--watch=soon"], "interval"),
             (["top", "--interval", "0"], "interval"),
@@ -120,6 +130,7 @@ class Usage(unittest.TestCase):
             (["filter", "add", "drop", "port", 80], "proto"),
             (["filter", "add", "drop", "limit", "1/s"], "a drop has no limit"),
             (["filter", "add", "accept", "burst", "5"], "limit RATE before"),
+            (["set", "add", "ban", "ttl", "5m"], "ttl is of an entry"),
             (["filter", "add", "drop", "from", "10.0.0.1", "to", "fd00::1"], "famil"),
             (["filter", "test", "hex", "00", "from", "10.0.0.1"], "hex and 'from' exclude"),
             (["filter", "test", "hex", "00", "pcap", "f"], "hex and pcap exclude"),
@@ -199,6 +210,7 @@ class Completion(unittest.TestCase):
         self.assertEqual(self.candidates("frobnicate", ""), [])
         self.assertEqual(self.candidates("run", "--u"), ["--user"])
         self.assertEqual(self.candidates("help", "fil"), ["filter"])
+        self.assertEqual(self.candidates("set", "l"), ["list", "load"])
 
     def test_namespaces(self):
         names = sorted(p.name for p in lab.NETNS_DIR.iterdir()) if lab.NETNS_DIR.is_dir() else []

@@ -6,18 +6,16 @@
 #include <map>
 #include <set>
 
+#include "weir/control/filter_change.h"
 #include "weir/control/filter_generation.h"
+#include "weir/control/sets.h"
 
 namespace weir::control {
 namespace {
 
-struct Selection {
-  std::uint32_t slot = 0;           // that XDP uses at this instant
-  std::optional<Duration> pending;  // its time left
-  bool rolled_back = false;
-};
-
 std::uint64_t nanoseconds(Instant t) { return static_cast<std::uint64_t>(t.ns()); }
+
+}  // namespace
 
 Selection selection(const xdp::Maps& maps, Instant now) {
   const weir_u64 selector = xdp::load(maps.config().filter_selector);
@@ -29,6 +27,8 @@ Selection selection(const xdp::Maps& maps, Instant now) {
   if (!out.rolled_back) out.pending = Duration::nanoseconds(static_cast<std::int64_t>(deadline_ns - nanoseconds(now)));
   return out;
 }
+
+namespace {
 
 void select(const xdp::Maps& maps, std::uint32_t slot, std::optional<Instant> deadline = std::nullopt) {
   const weir_u64 until = deadline ? nanoseconds(*deadline) << 1 : 0;
@@ -58,11 +58,31 @@ Outcome<void> check_table(const std::vector<Rule>& rules) {
   return {};
 }
 
+// The numbers that the table has for the rules' sets.
+Outcome<void> number_sets(std::vector<Rule>& rules, const SetNames& names) {
+  for (Rule& rule : rules)
+    for (SetName* set : {&rule.source_set, &rule.destination_set}) {
+      if (set->name.empty()) continue;
+      const auto at = std::find(names.begin(), names.end(), set->name);
+      if (at == names.end())
+        return xdp::fail("rule " + rule.name + " asks for the set " + set->name +
+                             ", which there is not: `weir set add " + set->name +
+                             "` makes it, and in a file a line `set " + set->name + "`",
+                         ENOENT);
+      set->number = static_cast<std::uint8_t>(at - names.begin());
+    }
+  return {};
+}
+
+}  // namespace
+
 // Builds and puts in force. The counters of names that stay go on, in the old generation too, so that those of the
 // other names begin at zero and the old generation's rules keep theirs if it comes back.
 Outcome<void> publish(const xdp::Maps& maps, const FilterState& before, std::uint32_t current, std::vector<Rule> rules,
-                      std::uint32_t next_name, std::optional<Duration> confirm, Instant now, Clock clock = nullptr) {
+                      std::uint32_t next_name, std::uint32_t table, const SetNames& names,
+                      std::optional<Duration> confirm, Instant now, Clock clock) {
   if (auto r = check_table(rules); !r) return r;
+  if (auto r = number_sets(rules, names); !r) return r;
   std::map<std::string_view, std::uint32_t> kept;
   std::vector<bool> used(WEIR_RULE_COUNTERS);
   for (const Rule& rule : before.rules) {
@@ -85,7 +105,7 @@ Outcome<void> publish(const xdp::Maps& maps, const FilterState& before, std::uin
     raw.push_back(to_map(rule));
   }
   const std::uint32_t slot = 1 - current;
-  std::vector<weir_row> rows = compile(raw, next_name);
+  std::vector<weir_row> rows = compile(raw, next_name, table);
   rows[0].generation.serial = std::max(before.serial + 1, nanoseconds(now));
   if (auto r = maps.put_generation(slot, rows); !r) return r;
   // What was in the slot is read by nobody any more, so nobody counts where its rules did; and what is there now is not
@@ -106,16 +126,23 @@ Outcome<FilterState> read_rules(const xdp::Maps& maps, const Selection& selected
   if (!*generation) return out;
   out.next_name = std::max<std::uint32_t>((*generation)->header().next_name, 1);
   out.serial = (*generation)->header().serial;
-  for (const weir_rule& raw : (*generation)->rules()) out.rules.push_back(from_map(raw));
+  out.table = (*generation)->header().sets;
+  auto table = maps.set_table(out.table);
+  if (!table) return Err(table.error());
+  if (*table) {
+    if (!SetTable::whole((*table)->rows()))
+      return xdp::fail("the map of the sets does not hold together: empty the filter (weir filter flush)", EPROTO);
+    out.sets = names_of(SetTable((*table)->rows()));
+  }
+  for (const weir_rule& raw : (*generation)->rules()) {
+    out.rules.push_back(from_map(raw));
+    for (SetName* set : {&out.rules.back().source_set, &out.rules.back().destination_set})
+      if (!set->name.empty() && !out.sets[set->number].empty()) set->name = out.sets[set->number];
+  }
   return out;
 }
 
-// What a writer begins with.
-struct Change {
-  std::uint32_t slot = 0;
-  FilterState state;
-};
-Outcome<Change> begin(const xdp::Maps& maps, Instant now) {
+Outcome<Change> begin_change(const xdp::Maps& maps, Instant now) {
   const Selection selected = selection(maps, now);
   if (auto r = not_pending(selected); !r) return Err(r.error());
   auto state = read_rules(maps, selected);
@@ -123,12 +150,28 @@ Outcome<Change> begin(const xdp::Maps& maps, Instant now) {
   return Change{selected.slot, std::move(state).value()};
 }
 
+namespace {
+
 std::string free_name(const FilterState& state, std::uint32_t& next) {
   for (;;) {
     std::string name = "r" + std::to_string(next++);
     if (std::none_of(state.rules.begin(), state.rules.end(), [&](const Rule& r) { return r.name == name; }))
       return name;
   }
+}
+
+// The sets of a file, and of those that it names without entries what they have.
+Outcome<NewTable> wanted_table(const xdp::Maps& maps, const FilterState& before, const std::vector<WantedSet>& sets,
+                               Instant now) {
+  auto table = maps.set_table(before.table);
+  if (!table) return Err(table.error());
+  std::uint16_t without = 0;
+  for (unsigned n = 0; n < WEIR_MAX_SETS; ++n) {
+    const bool kept =
+        std::any_of(sets.begin(), sets.end(), [&](const WantedSet& s) { return s.name == before.sets[n] && !s.items; });
+    if (!kept) without = static_cast<std::uint16_t>(without | 1u << n);
+  }
+  return build_table(*table ? &**table : nullptr, without, sets, now);
 }
 
 bool same(const std::vector<Rule>& a, const std::vector<Rule>& b) {
@@ -150,21 +193,46 @@ Outcome<FilterState> filter_state(const xdp::Maps& maps, Instant now, RuleCounte
 }
 
 Outcome<bool> filter_apply(const xdp::Maps& maps, std::vector<Rule> rules, std::optional<Duration> confirm, Instant now,
-                           Clock clock) {
-  auto change = begin(maps, now);
-  // What does not hold together is replaced; its counters are lost with it.
-  if (!change && change.error().code == EPROTO) change = Change{selection(maps, now).slot, FilterState{}};
+                           Clock clock, std::optional<std::vector<WantedSet>> sets) {
+  auto change = begin_change(maps, now);
+  // What does not hold together is replaced; its counters and sets are lost with it.
+  const bool broken = !change && change.error().code == EPROTO;
+  if (broken) change = Change{selection(maps, now).slot, FilterState{}};
   if (!change) return Err(change.error());
-  if (same(change->state.rules, rules)) return false;
-  const std::uint32_t next_name = change->state.next_name;
-  if (auto r = publish(maps, change->state, change->slot, std::move(rules), next_name, confirm, now, clock); !r)
+  const FilterState& before = change->state;
+  std::vector<SetDifference> differences;
+  if (sets && broken) {
+    for (const WantedSet& set : *sets) differences.push_back({SetDifference::Kind::added, set.name, 0, 0});
+  } else if (sets) {
+    auto compared = compare_sets(maps, *sets, now);
+    if (!compared) return Err(compared.error());
+    differences = std::move(*compared);
+  }
+  if (same(before.rules, rules) && differences.empty()) return false;
+  std::uint32_t table = before.table;
+  SetNames names = before.sets;
+  if (!differences.empty()) {
+    auto built = wanted_table(maps, before, *sets, now);
+    if (!built) return Err(built.error());
+    // Before anything is put anywhere.
+    if (auto r = number_sets(rules, built->names); !r) return Err(r.error());
+    if (auto r = check_table(rules); !r) return Err(r.error());
+    const auto slot = free_table(maps);
+    if (!slot) return Err(slot.error());
+    if (auto r = maps.put_set_table(*slot, built->memory); !r) return Err(r.error());
+    table = *slot;
+    names = built->names;
+  }
+  if (auto r =
+          publish(maps, before, change->slot, std::move(rules), before.next_name, table, names, confirm, now, clock);
+      !r)
     return Err(r.error());
   return true;
 }
 
 Outcome<std::string> filter_add(const xdp::Maps& maps, Rule rule, std::optional<std::uint32_t> position, Instant now) {
   if (auto r = check_rule(rule); !r) return Err(r.error());
-  auto change = begin(maps, now);
+  auto change = begin_change(maps, now);
   if (!change) return Err(change.error());
   std::vector<Rule> rules = change->state.rules;
   std::uint32_t next_name = change->state.next_name;
@@ -187,13 +255,15 @@ Outcome<std::string> filter_add(const xdp::Maps& maps, Rule rule, std::optional<
   std::string name = rule.name;
   rules.insert(rules.begin() + static_cast<std::ptrdiff_t>(position.value_or(static_cast<std::uint32_t>(rules.size()))),
                std::move(rule));
-  if (auto r = publish(maps, change->state, change->slot, std::move(rules), next_name, std::nullopt, now); !r)
+  if (auto r = publish(maps, change->state, change->slot, std::move(rules), next_name, change->state.table,
+                       change->state.sets, std::nullopt, now);
+      !r)
     return Err(r.error());
   return name;
 }
 
 Outcome<Rule> filter_del(const xdp::Maps& maps, std::string_view name, Instant now) {
-  auto change = begin(maps, now);
+  auto change = begin_change(maps, now);
   if (!change) return Err(change.error());
   std::vector<Rule> rules = change->state.rules;
   const auto at = std::find_if(rules.begin(), rules.end(), [&](const Rule& r) { return r.name == name; });
@@ -202,19 +272,22 @@ Outcome<Rule> filter_del(const xdp::Maps& maps, std::string_view name, Instant n
   Rule removed = *at;
   rules.erase(at);
   const std::uint32_t next_name = change->state.next_name;
-  if (auto r = publish(maps, change->state, change->slot, std::move(rules), next_name, std::nullopt, now); !r)
+  if (auto r = publish(maps, change->state, change->slot, std::move(rules), next_name, change->state.table,
+                       change->state.sets, std::nullopt, now);
+      !r)
     return Err(r.error());
   return removed;
 }
 
 Outcome<std::uint32_t> filter_flush(const xdp::Maps& maps, Instant now) {
-  auto change = begin(maps, now);
+  auto change = begin_change(maps, now);
   if (!change && change.error().code != EPROTO) return Err(change.error());
   // A generation that does not hold together is no reason to keep it.
   const FilterState before = change ? change->state : FilterState{};
   const std::uint32_t slot = change ? change->slot : selection(maps, now).slot;
   if (change && before.rules.empty()) return 0u;
-  if (auto r = publish(maps, before, slot, {}, before.next_name, std::nullopt, now); !r) return Err(r.error());
+  if (auto r = publish(maps, before, slot, {}, before.next_name, before.table, before.sets, std::nullopt, now); !r)
+    return Err(r.error());
   return static_cast<std::uint32_t>(before.rules.size());
 }
 

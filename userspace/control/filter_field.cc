@@ -2,6 +2,7 @@
 #include "weir/control/filter_field.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <map>
@@ -76,6 +77,10 @@ FieldRows::FieldRows(weir_field field, std::span<const weir_rule> rules) : field
       break;
     case WEIR_FIELD_TCP_FLAGS:
       by_flags(rules);
+      break;
+    case WEIR_FIELD_SOURCE_SETS:
+    case WEIR_FIELD_DESTINATION_SETS:
+      by_sets(rules);
       break;
     case WEIR_FIELD_SOURCE_PORT:
     case WEIR_FIELD_DESTINATION_PORT:
@@ -161,6 +166,27 @@ void FieldRows::by_flags(std::span<const weir_rule> rules) {
     for (std::size_t i = 0; i < rules.size(); ++i)
       if (asks(rules[i]) && (flags & rules[i].tcp_mask) == rules[i].tcp_flags) set.insert(i);
     table_[0].entries[flags] = static_cast<weir_u16>(class_of(set));
+  }
+}
+
+// Values are memberships, a bit for each set; those of sets that no rule asks for never come.
+void FieldRows::by_sets(std::span<const weir_rule> rules) {
+  std::map<weir_u32, RuleSet> asking;  // by the sets that all of them ask for
+  weir_u32 asked = 0;
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    if (!asks(rules[i])) continue;
+    const weir_u32 sets = field_ == WEIR_FIELD_SOURCE_SETS ? rules[i].source_sets : rules[i].destination_sets;
+    asking[sets].insert(i);
+    asked |= sets;
+  }
+  const std::size_t values = std::size_t{1} << std::bit_width(asked);
+  table_.resize((values + 255) / 256);
+  for (std::size_t v = 0; v < values; ++v) {
+    if ((v & ~std::size_t{asked}) != 0) continue;
+    RuleSet set = unasked_;
+    for (const auto& [sets, more] : asking)
+      if ((v & sets) == sets) set.insert(more);
+    table_[v / 256].entries[v % 256] = static_cast<weir_u16>(class_of(set));
   }
 }
 

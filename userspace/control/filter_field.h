@@ -19,6 +19,9 @@ namespace weir::control {
 class RuleSet {
  public:
   void insert(std::size_t rule) { words_[rule / 64] |= std::uint64_t{1} << (rule % 64); }
+  void insert(const RuleSet& rules) {
+    for (std::size_t w = 0; w < words_.size(); ++w) words_[w] |= rules.words_[w];
+  }
   void erase(std::size_t rule) { words_[rule / 64] &= ~(std::uint64_t{1} << (rule % 64)); }
   const std::array<std::uint64_t, WEIR_RULE_WORDS>& words() const { return words_; }
   weir_vector vector() const;
@@ -57,6 +60,7 @@ class FieldRows {
 
   void by_value(std::span<const weir_rule> rules, std::size_t values);
   void by_flags(std::span<const weir_rule> rules);
+  void by_sets(std::span<const weir_rule> rules);
   void by_address(std::span<const weir_rule> rules);
   const weir_prefix& prefix(const weir_rule& rule) const {
     return field_ == WEIR_FIELD_SOURCE ? rule.source : rule.destination;

@@ -38,15 +38,18 @@ void append(std::vector<weir_row>& rows, std::span<const T> values, std::size_t 
 
 }  // namespace
 
-std::vector<weir_row> compile(std::span<const weir_rule> rules, std::uint32_t next_name) {
+std::vector<weir_row> compile(std::span<const weir_rule> rules, std::uint32_t next_name, std::uint32_t sets) {
   weir_generation header{};
   header.rules = static_cast<weir_u32>(rules.size());
   header.next_name = next_name;
+  header.sets = sets;
   RuleSet every;
   std::vector<weir_rule_verdict> verdicts;
   for (std::size_t i = 0; i < rules.size(); ++i) {
     every.insert(i);
     header.fields |= rules[i].fields;
+    header.source_sets |= rules[i].source_sets;
+    header.destination_sets |= rules[i].destination_sets;
     verdicts.push_back(verdict_of(rules[i]));
   }
   std::vector<weir_row> rows(2);

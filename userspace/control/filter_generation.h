@@ -12,6 +12,8 @@
 namespace weir::control {
 
 // At most WEIR_MAX_RULES, each sound by check_rule(). Cost: some tens of milliseconds and some megabytes at the most.
-std::vector<weir_row> compile(std::span<const weir_rule> rules, std::uint32_t next_name);
+// `sets`: the slot of the table that has their sets.
+std::vector<weir_row> compile(std::span<const weir_rule> rules, std::uint32_t next_name,
+                              std::uint32_t sets = WEIR_NO_SET_TABLE);
 
 }  // namespace weir::control

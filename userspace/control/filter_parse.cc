@@ -322,6 +322,15 @@ Outcome<void> put(U& to, Outcome<T> parsed) {
   return {};
 }
 
+// "@NAME", or as parse_prefix() has it.
+Outcome<void> set_addresses(Prefix& prefix, SetName& set, std::string_view v) {
+  if (v.empty() || v[0] != '@') return put(prefix, parse_prefix(v));
+  auto name = parse_rule_name(v.substr(1));
+  if (!name) return invalid(quoted(v) + " names no set: after the @ come 1 to 31 letters, digits, '_', '-' and '.'");
+  set = {std::move(*name), 0};
+  return {};
+}
+
 Outcome<void> set_icmp_type(Rule& rule, std::string_view v) {
   const auto types = range(v, 0, 255);
   if (!types) return invalid(quoted(v) + " is not an ICMP type: write a number of 0 to 255, or a range such as 8-9");
@@ -359,8 +368,8 @@ struct Word {
 };
 constexpr Word kWords[] = {
     {"proto", [](Rule& r, std::string_view v) { return put(r.protocol, parse_protocol(v)); }},
-    {"from", [](Rule& r, std::string_view v) { return put(r.source, parse_prefix(v)); }},
-    {"to", [](Rule& r, std::string_view v) { return put(r.destination, parse_prefix(v)); }},
+    {"from", [](Rule& r, std::string_view v) { return set_addresses(r.source, r.source_set, v); }},
+    {"to", [](Rule& r, std::string_view v) { return set_addresses(r.destination, r.destination_set, v); }},
     {"sport", [](Rule& r, std::string_view v) { return put(r.source_port, parse_port_range(v)); }},
     {"port", [](Rule& r, std::string_view v) { return put(r.port, parse_port_range(v)); }},
     {"flags", [](Rule& r, std::string_view v) { return put(r.flags, parse_flags(v)); }},
@@ -391,14 +400,22 @@ const std::vector<std::string_view>& rule_words() {
   return words;
 }
 
+std::string source_text(const Rule& rule) {
+  return rule.source_set.name.empty() ? rule.source.to_string() : "@" + rule.source_set.name;
+}
+
+std::string destination_text(const Rule& rule) {
+  return rule.destination_set.name.empty() ? rule.destination.to_string() : "@" + rule.destination_set.name;
+}
+
 std::string Rule::to_string() const {
   std::string out = action_name(action);
   const auto add = [&](const char* word, const std::string& value) {
     out.append(" ").append(word).append(" ").append(value);
   };
   if (protocol != 0) add("proto", ip_protocol_name(protocol));
-  if (!source.any) add("from", source.to_string());
-  if (!destination.any) add("to", destination.to_string());
+  if (const auto from = source_text(*this); from != "any") add("from", from);
+  if (const auto to = destination_text(*this); to != "any") add("to", to);
   if (!source_port.any()) add("sport", source_port.to_string());
   if (!port.any()) add("port", port.to_string());
   if (flags) add("flags", flags_text(*flags));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "weir/control/filter_rule.h"
 
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -47,6 +48,11 @@ Range range(const T (&from)[2]) {
   return {from[0], from[1]};
 }
 
+SetName set_name(weir_u32 bits) {
+  const auto number = static_cast<std::uint8_t>(std::countr_zero(bits | 1u << (WEIR_MAX_SETS - 1)));
+  return {"#" + std::to_string(number), number};
+}
+
 Outcome<void> check_limit(const Rule& rule) {
   if (!rule.limit) return {};
   if (rule.action == Action::drop)
@@ -63,9 +69,9 @@ Outcome<void> check_limit(const Rule& rule) {
 
 bool Rule::same_rule(const Rule& o) const {
   return name == o.name && action == o.action && source == o.source && destination == o.destination &&
-         protocol == o.protocol && port == o.port && source_port == o.source_port && flags == o.flags &&
-         icmp_type == o.icmp_type && vlan == o.vlan && fragment == o.fragment && length == o.length &&
-         limit == o.limit && sample == o.sample;
+         source_set == o.source_set && destination_set == o.destination_set && protocol == o.protocol &&
+         port == o.port && source_port == o.source_port && flags == o.flags && icmp_type == o.icmp_type &&
+         vlan == o.vlan && fragment == o.fragment && length == o.length && limit == o.limit && sample == o.sample;
 }
 
 Outcome<void> check_rule(const Rule& rule) {
@@ -73,6 +79,9 @@ Outcome<void> check_rule(const Rule& rule) {
       (!rule.source.any && rule.source.address.is_v4()) || (!rule.destination.any && rule.destination.address.is_v4());
   const bool v6 =
       (!rule.source.any && rule.source.address.is_v6()) || (!rule.destination.any && rule.destination.address.is_v6());
+  if ((!rule.source.any && !rule.source_set.name.empty()) ||
+      (!rule.destination.any && !rule.destination_set.name.empty()))
+    return invalid("an address is of a prefix or of a set, not of both: write a rule for each");
   if (v4 && v6) return invalid("source and destination are of different families: no packet can match both");
   if ((!rule.port.any() || !rule.source_port.any()) && rule.protocol != kTcp && rule.protocol != kUdp)
     return invalid("a port needs proto tcp or proto udp beside it");
@@ -100,6 +109,9 @@ weir_rule to_map(const Rule& rule) {
   };
   if (ask(!rule.source.any, WEIR_FIELD_SOURCE)) out.source = to_map(rule.source);
   if (ask(!rule.destination.any, WEIR_FIELD_DESTINATION)) out.destination = to_map(rule.destination);
+  if (ask(!rule.source_set.name.empty(), WEIR_FIELD_SOURCE_SETS)) out.source_sets = 1u << rule.source_set.number;
+  if (ask(!rule.destination_set.name.empty(), WEIR_FIELD_DESTINATION_SETS))
+    out.destination_sets = 1u << rule.destination_set.number;
   if (ask(!rule.source_port.any(), WEIR_FIELD_SOURCE_PORT))
     put(out.source_port, rule.source_port.min, rule.source_port.max);
   if (ask(!rule.port.any(), WEIR_FIELD_DESTINATION_PORT)) put(out.destination_port, rule.port.min, rule.port.max);
@@ -131,6 +143,8 @@ Rule from_map(const weir_rule& raw) {
   const auto asked = [&](weir_field f) { return (raw.fields & bit(f)) != 0; };
   if (asked(WEIR_FIELD_SOURCE)) out.source = from_map(raw.source);
   if (asked(WEIR_FIELD_DESTINATION)) out.destination = from_map(raw.destination);
+  if (asked(WEIR_FIELD_SOURCE_SETS)) out.source_set = set_name(raw.source_sets);
+  if (asked(WEIR_FIELD_DESTINATION_SETS)) out.destination_set = set_name(raw.destination_sets);
   if (asked(WEIR_FIELD_SOURCE_PORT)) out.source_port = {raw.source_port[0], raw.source_port[1]};
   if (asked(WEIR_FIELD_DESTINATION_PORT)) out.port = {raw.destination_port[0], raw.destination_port[1]};
   if (asked(WEIR_FIELD_PROTOCOL)) out.protocol = raw.protocol;

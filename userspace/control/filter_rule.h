@@ -57,6 +57,13 @@ struct Limit {
   friend bool operator==(const Limit&, const Limit&) = default;
 };
 
+// A named set of addresses (sets.h) as a rule asks for it: "@blocklist".
+struct SetName {
+  std::string name;         // empty: none
+  std::uint8_t number = 0;  // of the generation's table; set by it
+  friend bool operator==(const SetName& a, const SetName& b) { return a.name == b.name; }
+};
+
 // accept: no further rule is asked, steering decides. pass: to the kernel, unsteered.
 enum class Action : std::uint8_t { accept = WEIR_ACTION_ACCEPT, drop = WEIR_ACTION_DROP, pass = WEIR_ACTION_PASS };
 const char* action_name(Action a);
@@ -66,6 +73,8 @@ struct Rule {
   Action action = Action::accept;
   Prefix source;
   Prefix destination;
+  SetName source_set;  // beside no prefix
+  SetName destination_set;
   std::uint8_t protocol = 0;  // IANA number; 0: any
   PortRange port;             // destination; needs TCP or UDP, as source_port does
   PortRange source_port;
@@ -110,7 +119,12 @@ const std::vector<std::string_view>& rule_words();
 // EINVAL where the rule contradicts itself (two families, a port without TCP or UDP, a limit on a drop).
 Outcome<void> check_rule(const Rule& rule);
 
-// Pure: between the two representations.
+// The value of `from` and `to`: the prefix's, the set's with its '@', or "any".
+std::string source_text(const Rule& rule);
+std::string destination_text(const Rule& rule);
+
+// Pure: between the two representations. The map's has the numbers of sets, not their names: from_map() leaves a name
+// "#N", which no set can have, for the table to replace.
 weir_rule to_map(const Rule& rule);
 Rule from_map(const weir_rule& rule);
 

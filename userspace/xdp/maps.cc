@@ -21,7 +21,7 @@ namespace {
 constexpr std::array<const char*, kMapCount> kNames = {
     "config",        "heartbeats",      "local_addrs", "steer_index",   "steer",         "steer_counters", "counters",
     "rule_counters", "engine_counters", "filter",      "limits",        "limit_sources", "fragments",      "secrets",
-    "xsks",          "guarded",         "captures",    "capture_slots", "drop_samples",  "listening"};
+    "xsks",          "guarded",         "captures",    "capture_slots", "drop_samples",  "listening",      "sets"};
 // What the ABI version promises of each: checked, so that a value is never read into memory of another size.
 constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
     sizeof(weir_config),      sizeof(weir_heartbeat), sizeof(weir_u32),
@@ -30,7 +30,7 @@ constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
     sizeof(weir_u32),         sizeof(weir_u64),       sizeof(weir_u64),
     sizeof(weir_u32),         sizeof(weir_secrets),   sizeof(weir_u32),
     sizeof(weir_guard),       sizeof(weir_u32),       sizeof(weir_capture_slot),
-    sizeof(weir_drop_sample), sizeof(weir_u64)};
+    sizeof(weir_drop_sample), sizeof(weir_u64),       sizeof(weir_u32)};
 
 constexpr std::size_t at(MapId id) { return static_cast<std::size_t>(id); }
 // Those that only root's tools need, or that nothing reads by descriptor.
@@ -132,6 +132,8 @@ struct Maps::State final : ForkRegistry::Entry {
     if (cpus < 1) return fail("counting the CPUs failed: is /sys mounted?", -cpus);
     return std::vector<weir_counter>(static_cast<std::size_t>(cpus));
   }
+  // The map in a slot of a map of maps; none where it is empty.
+  Outcome<Fd> inner(MapId id, std::uint32_t slot) const;
   Outcome<weir_counter> sum(MapId id, std::uint32_t index, std::vector<weir_counter>& per_cpu) const;
   Outcome<std::vector<weir_counter>> sums(MapId id, std::uint32_t entries) const;
   Outcome<void> clear(MapId id, std::uint32_t index) const;
@@ -334,24 +336,30 @@ Outcome<void> Maps::clear_rule_counter(std::uint32_t index) const {
 }
 Outcome<void> Maps::clear_steer_counter(std::uint32_t index) const { return s_->clear(MapId::steer_counters, index); }
 
-Outcome<std::optional<Generation>> Maps::generation(std::uint32_t slot) const {
+Outcome<Fd> Maps::State::inner(MapId id, std::uint32_t slot) const {
   // A writer may replace it between the two calls; then there is another.
   for (int attempts = 0; attempts < 4; ++attempts) {
-    std::uint32_t id = 0;
-    if (bpf_map_lookup_elem(s_->fd(MapId::filter), &slot, &id) != 0) {
-      if (errno == ENOENT) return std::optional<Generation>{};
+    std::uint32_t number = 0;
+    if (bpf_map_lookup_elem(fd(id), &slot, &number) != 0) {
+      if (errno == ENOENT) return Fd{};
       return Err(system_error(errno, "reading the filter"));
     }
-    const Fd map(bpf_map_get_fd_by_id(id));
-    if (!map && errno == ENOENT) continue;
-    if (!map)
+    Fd map(bpf_map_get_fd_by_id(number));
+    if (map) return map;
+    if (errno != ENOENT)
       return Err(system_error(errno, "opening the filter's rules",
                               errno == EPERM ? "it needs CAP_SYS_ADMIN: run it as root" : ""));
-    auto view = Generation::view(map);
-    if (!view) return Err(view.error());
-    return std::optional<Generation>(std::move(view).value());
   }
   return fail("the filter changes faster than it can be read: try again", EAGAIN);
+}
+
+Outcome<std::optional<Generation>> Maps::generation(std::uint32_t slot) const {
+  const auto map = s_->inner(MapId::filter, slot);
+  if (!map) return Err(map.error());
+  if (!*map) return std::optional<Generation>{};
+  auto view = Generation::view(*map);
+  if (!view) return Err(view.error());
+  return std::optional<Generation>(std::move(view).value());
 }
 
 Outcome<void> Maps::put_generation(std::uint32_t slot, std::span<const weir_row> rows) const {
@@ -394,6 +402,29 @@ Outcome<void> Maps::remove_guard(const weir_guard_key& key) const {
   auto left = guards();
   if (!left) return Err(left.error());
   if (left->empty()) fetch_and(config().flags, ~weir_u32{WEIR_CONFIG_GUARDED});
+  return {};
+}
+
+Outcome<std::optional<SetMemory>> Maps::set_table(std::uint32_t slot) const {
+  if (slot >= WEIR_SET_TABLES) return std::optional<SetMemory>{};
+  auto map = s_->inner(MapId::sets, slot);
+  if (!map) return Err(map.error());
+  if (!*map) return std::optional<SetMemory>{};
+  auto view = SetMemory::view(std::move(*map));
+  if (!view) return Err(view.error());
+  return std::optional<SetMemory>(std::move(view).value());
+}
+
+Outcome<void> Maps::put_set_table(std::uint32_t slot, const SetMemory& table) const {
+  const int fd = table.fd();
+  if (bpf_map_update_elem(s_->fd(MapId::sets), &slot, &fd, BPF_ANY) != 0)
+    return Err(system_error(errno, "putting the sets in their place"));
+  return {};
+}
+
+Outcome<void> Maps::drop_set_table(std::uint32_t slot) const {
+  if (bpf_map_delete_elem(s_->fd(MapId::sets), &slot) != 0 && errno != ENOENT)
+    return Err(system_error(errno, "removing sets that nothing uses"));
   return {};
 }
 

@@ -27,6 +27,7 @@
 #include "weir/xdp/error.h"
 #include "weir/xdp/fd.h"
 #include "weir/xdp/generation.h"
+#include "weir/xdp/set_memory.h"
 
 namespace weir::xdp {
 
@@ -51,8 +52,9 @@ enum class MapId : std::uint8_t {
   capture_slots,
   drop_samples,
   listening,
+  sets,
 };
-inline constexpr std::size_t kMapCount = 20;
+inline constexpr std::size_t kMapCount = 21;
 const char* map_name(MapId id);
 
 // Descriptors by MapId; -1 where a map is not at hand.
@@ -134,6 +136,12 @@ class Maps {
   Outcome<std::vector<std::pair<weir_guard_key, weir_guard>>> guards() const;
   Outcome<void> put_guard(const weir_guard_key& key, const weir_guard& guard) const;
   Outcome<void> remove_guard(const weir_guard_key& key) const;
+
+  // The table of sets in that slot, likewise. Writing its rows is the holder of the lock's.
+  Outcome<std::optional<SetMemory>> set_table(std::uint32_t slot) const;
+  // Waits as put_generation() does: what was there before is read by nobody any more.
+  Outcome<void> put_set_table(std::uint32_t slot, const SetMemory& table) const;
+  Outcome<void> drop_set_table(std::uint32_t slot) const;
 
   // EPERM or ENOENT where the reader is not allowed to have them.
   Outcome<weir_secrets> secrets() const;
