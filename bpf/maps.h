@@ -58,6 +58,32 @@ struct {
   __type(value, __u64);
 } listening SEC(".maps");
 
+/* By steering entry. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, WEIR_MAX_STEER);
+  __type(key, __u32);
+  __type(value, struct weir_syn_guard);
+} syn_guard SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct weir_syn_answer);
+} syn_answer SEC(".maps");
+
+/* By the low bits of weir_flow_hash. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, WEIR_FLOW_CELLS);
+  __type(key, __u32);
+  __type(value, struct weir_flow_cell);
+} flow_cells SEC(".maps");
+
 /* Frames that an entry gave to the engine. */
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

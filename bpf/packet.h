@@ -40,8 +40,12 @@ struct flow {
 
 struct packet {
   struct flow flow;
-  /* The packet that an ICMP error quotes; protocol 0: none that has ports. */
-  struct flow quoted;
+  union {
+    /* The packet that an ICMP error quotes; protocol 0: none that has ports. */
+    struct flow quoted;
+    /* Of a SYN that XDP answers: the TCP header of the answer. */
+    __u32 answer[10];
+  };
   __u16 mac[3];
   __u16 vlan;      /* 0: untagged; 1 + the outermost tag's identifier */
   __u16 ip_length; /* of the packet with its header; 65535 stands for more, too */

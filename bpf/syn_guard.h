@@ -25,11 +25,10 @@ struct segment {
   __u32 tsval;
   __u32 tsecr;
   __u16 mss;
-  __u16 source_mac[3];
   __u8 scale; /* WEIR_COOKIE_NO_SCALE: none */
   __u8 sack;
   __u8 timestamps;
-  __u8 pad;
+  __u8 pad[3];
 };
 
 struct option_walk {
@@ -73,20 +72,20 @@ static long step_option(__u32 i, struct option_walk* w) {
   return 0;
 }
 
-static __always_inline int read_segment(struct xdp_md* ctx, __u32 l4_offset, struct segment* out) {
+static __always_inline int read_segment(struct xdp_md* ctx, __u32 l4_offset, struct option_walk* w) {
   void* data = (void*)(long)ctx->data;
   void* end = (void*)(long)ctx->data_end;
-  struct ethhdr* eth = data;
-  if ((void*)(eth + 1) > end || l4_offset > MAX_HEADER_OFFSET) return 0;
+  /* A bound of its own: the other is a sign's test to the compiler, which no verifier follows. */
+  if (l4_offset > MAX_HEADER_OFFSET / 2) return 0;
   struct tcphdr* tcp = data + l4_offset;
   if ((void*)(tcp + 1) > end) return 0;
-  struct option_walk w = {.ctx = ctx, .at = l4_offset + sizeof(*tcp), .end = l4_offset + tcp->doff * 4};
-  __builtin_memcpy(w.found.source_mac, eth->h_source, sizeof(w.found.source_mac));
-  w.found.seq = bpf_ntohl(tcp->seq);
-  w.found.ack = bpf_ntohl(tcp->ack_seq);
-  w.found.scale = WEIR_COOKIE_NO_SCALE;
-  bpf_loop(MAX_TCP_OPTIONS, step_option, &w, 0);
-  *out = w.found;
+  w->ctx = ctx;
+  w->at = l4_offset + sizeof(*tcp);
+  w->end = l4_offset + tcp->doff * 4;
+  w->found.seq = bpf_ntohl(tcp->seq);
+  w->found.ack = bpf_ntohl(tcp->ack_seq);
+  w->found.scale = WEIR_COOKIE_NO_SCALE;
+  bpf_loop(MAX_TCP_OPTIONS, step_option, w, 0);
   return 1;
 }
 
@@ -98,6 +97,12 @@ static __always_inline void cookie_flow(struct weir_cookie_flow* flow, const str
   flow->irs = irs;
   flow->local_port = bpf_ntohs(p->flow.dport_be);
   flow->remote_port = bpf_ntohs(p->flow.sport_be);
+}
+
+/* A function of its own, for the stack's sake. */
+static __attribute__((noinline)) __u32 timestamp_clock(const __u64* key, const struct weir_cookie_flow* flow,
+                                                       __u64 now) {
+  return (__u32)(now / 1000000) + weir_timestamp_offset(key, flow->local, flow->remote);
 }
 
 /* The TCP header of an answer. Without timestamps it ends behind the MSS. */
@@ -144,7 +149,7 @@ static __always_inline __u16 tcp_checksum(const struct packet* p, const struct a
 }
 
 /* What the engine's own SYN-ACK would say, with the cookie in it. Returns the length of the header. */
-static __always_inline __u32 make_answer(const struct weir_syn_answer* says, const struct packet* p,
+static __always_inline __u32 fill_answer(const struct weir_syn_answer* says, const struct packet* p,
                                          const struct segment* syn, struct answer_tcp* tcp) {
   int timestamps = (says->flags & WEIR_ANSWER_TIMESTAMPS) && syn->timestamps;
   int scale = timestamps && (says->flags & WEIR_ANSWER_SCALE) && syn->scale != WEIR_COOKIE_NO_SCALE;
@@ -173,7 +178,7 @@ static __always_inline __u32 make_answer(const struct weir_syn_answer* says, con
     return SHORT_ANSWER;
   }
   tcp->offset = WHOLE_ANSWER / 4 << 4;
-  __u32 clock = (__u32)(now / 1000000) + weir_timestamp_offset(says->timestamp_key, flow.local, flow.remote);
+  __u32 clock = timestamp_clock(says->timestamp_key, &flow, now);
   tcp->sack_option[0] = sack ? 4 : 1;
   tcp->sack_option[1] = sack ? 2 : 1;
   tcp->timestamp_option[0] = 8;
@@ -185,15 +190,6 @@ static __always_inline __u32 make_answer(const struct weir_syn_answer* says, con
   tcp->scale_option[2] = scale ? 3 : 1;
   tcp->scale_option[3] = scale ? says->scale : 1;
   return WHOLE_ANSWER;
-}
-
-static __always_inline int write_ethernet(void* data, void* end, const struct packet* p, const struct segment* syn) {
-  struct ethhdr* eth = data;
-  if ((void*)(eth + 1) > end) return 0;
-  __builtin_memcpy(eth->h_dest, syn->source_mac, sizeof(eth->h_dest));
-  __builtin_memcpy(eth->h_source, p->mac, sizeof(eth->h_source));
-  eth->h_proto = bpf_htons(p->is_v6 ? ETH_P_IPV6 : ETH_P_IP);
-  return 1;
 }
 
 static __always_inline int write_ipv4(void* at, void* end, const struct packet* p, __u32 tcp_length) {
@@ -235,33 +231,66 @@ static __always_inline int write_tcp(void* at, void* end, const struct answer_tc
   return 1;
 }
 
-/* Turns the SYN into its answer. 0 where the frame could not be made as long; it is whole then. */
-__attribute__((noinline)) int answer_syn(struct xdp_md* ctx, struct packet* p) {
+/* What the segment says, where its answer will be. Three functions read, make and write, because their stacks add up to
+ * their caller's. */
+__attribute__((noinline)) int read_syn(struct xdp_md* ctx, struct packet* p) {
+  struct option_walk w = {};
+  if (!p || !read_segment(ctx, p->l4_offset, &w)) return 0;
+  __builtin_memcpy(p->answer, &w.found, sizeof(w.found));
+  return 1;
+}
+
+/* Puts the TCP header of the answer there. Its length, or 0. */
+__attribute__((noinline)) int make_answer(struct packet* p) {
   __u32 zero = 0;
-  struct weir_syn_answer* says = bpf_map_lookup_elem(&syn_answer, &zero);
+  const struct weir_syn_answer* says = bpf_map_lookup_elem(&syn_answer, &zero);
   if (!says || !p) return 0;
   struct segment syn;
-  if (!read_segment(ctx, p->l4_offset, &syn)) return 0;
-  struct answer_tcp tcp = {};
-  __u32 length = make_answer(says, p, &syn, &tcp);
-  tcp.check = tcp_checksum(p, &tcp, length);
+  __builtin_memcpy(&syn, p->answer, sizeof(syn));
+  struct answer_tcp* tcp = (void*)p->answer;
+  __builtin_memset(tcp, 0, sizeof(*tcp));
+  __u32 length = fill_answer(says, p, &syn, tcp);
+  tcp->check = tcp_checksum(p, tcp, length);
+  return length;
+}
 
-  __u32 ip_header = p->is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
-  int whole = sizeof(struct ethhdr) + ip_header + length;
-  int is = ctx->data_end - ctx->data;
-  if (bpf_xdp_adjust_tail(ctx, whole - is)) return 0;
+/* Turns the SYN, a frame of `is` octets, into its answer with a TCP header of `length`. 0 where the frame could not be
+ * made as long; it is whole then. */
+__attribute__((noinline)) int write_answer(struct xdp_md* ctx, const struct packet* p, int is, int length) {
+  __u32 zero = 0;
+  struct weir_syn_answer* says = bpf_map_lookup_elem(&syn_answer, &zero);
   void* data = (void*)(long)ctx->data;
   void* end = (void*)(long)ctx->data_end;
-  void* ip = data + sizeof(struct ethhdr);
-  if (!write_ethernet(data, end, p, &syn)) return 0;
+  struct ethhdr* eth = data;
+  if (!says || !p || (void*)(eth + 1) > end) return 0;
+  __u16 peer_mac[3];
+  __builtin_memcpy(peer_mac, eth->h_source, sizeof(peer_mac));
+  int ip_header = p->is_v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
+  if (bpf_xdp_adjust_tail(ctx, (int)sizeof(struct ethhdr) + ip_header + length - is)) return 0;
+  data = (void*)(long)ctx->data;
+  end = (void*)(long)ctx->data_end;
+  eth = data;
+  if ((void*)(eth + 1) > end) return 0;
+  __builtin_memcpy(eth->h_dest, peer_mac, sizeof(eth->h_dest));
+  __builtin_memcpy(eth->h_source, p->mac, sizeof(eth->h_source));
+  eth->h_proto = bpf_htons(p->is_v6 ? ETH_P_IPV6 : ETH_P_IP);
+  void* ip = eth + 1;
+  const struct answer_tcp* tcp = (const void*)p->answer;
   if (p->is_v6) {
-    if (!write_ipv6(ip, end, p, length) || !write_tcp(ip + sizeof(struct ipv6hdr), end, &tcp, length)) return 0;
+    if (!write_ipv6(ip, end, p, length) || !write_tcp(ip + sizeof(struct ipv6hdr), end, tcp, length)) return 0;
   } else {
-    if (!write_ipv4(ip, end, p, length) || !write_tcp(ip + sizeof(struct iphdr), end, &tcp, length)) return 0;
+    if (!write_ipv4(ip, end, p, length) || !write_tcp(ip + sizeof(struct iphdr), end, tcp, length)) return 0;
   }
   /* The engine takes a cookie while one that is good may be out. */
   *(volatile __u64*)&says->answered_ns = bpf_ktime_get_ns();
   return 1;
+}
+
+static __always_inline int answer_syn(struct xdp_md* ctx, struct packet* p, int is) {
+  int length = read_syn(ctx, p) ? make_answer(p) : 0;
+  if (length && write_answer(ctx, p, is, length)) return 1;
+  __builtin_memset(p->answer, 0, sizeof(p->answer));
+  return 0;
 }
 
 /* Whether the guard is on for an entry; a SYN counts towards it. */
@@ -318,9 +347,9 @@ __attribute__((noinline)) int judge_segment(struct xdp_md* ctx, const struct pac
   /* The engine has not yet got round to the cookie, and the next segments are here already. */
   __u32 second = (__u32)(bpf_ktime_get_ns() / 1000000000);
   if (*(volatile __u32*)&cell->opened && second - cell->opened <= WEIR_FLOW_OPENS_S) return WEIR_R_STEER_SEGMENT;
-  struct segment s;
-  if ((p->tcp_flags & (TCP_ACK | TCP_RST)) != TCP_ACK || !read_segment(ctx, p->l4_offset, &s) ||
-      !has_good_cookie(says, p, &s))
+  struct option_walk w = {};
+  if ((p->tcp_flags & (TCP_ACK | TCP_RST)) != TCP_ACK || !read_segment(ctx, p->l4_offset, &w) ||
+      !has_good_cookie(says, p, &w.found))
     return WEIR_R_DROP_BAD_COOKIE;
   if (!p->explains) *(volatile __u32*)&cell->opened = second;
   return WEIR_R_STEER_COOKIE;

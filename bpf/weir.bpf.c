@@ -14,6 +14,7 @@
 #include "guard.h"
 #include "hash.h"
 #include "steer.h"
+#include "syn_guard.h"
 
 const char LICENSE[] SEC("license") = "GPL";
 
@@ -31,7 +32,11 @@ static __always_inline int is_steer(__u32 reason) {
 #undef WEIR_X
 }
 
-static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p, __u32 length) {
+/* Whether the program writes in front of the frame, and answers. */
+enum writes { WRITES_METADATA, WRITES_NOTHING };
+
+static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p, __u32 length,
+                                 enum writes writes) {
   int reason = parse(ctx, p);
   if (reason != NEXT_STAGE) return reason;
 
@@ -46,14 +51,14 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
   }
 
   reason = filter_packet(p, *(volatile __u64*)&cfg->filter_selector, length);
-  if (reason == NEXT_STAGE) return steer_packet(ctx, cfg, p);
+  if (reason == NEXT_STAGE) {
+    reason = steer_packet(ctx, cfg, p);
+    return writes == WRITES_METADATA ? guard_engine(ctx, cfg, p, reason) : reason;
+  }
   /* A rule may give the kernel a connection on a steered port, and be taken away before the connection ends. */
   if (reason == WEIR_R_PASS_FILTER && is_bare_syn(p)) find_own_entry(cfg, p);
   return reason;
 }
-
-/* Whether the program writes in front of the frame. */
-enum writes { WRITES_METADATA, WRITES_NOTHING };
 
 /* To the queue's socket; where there is none, to whom the entry gives it. Returns the reason that is final. */
 static __noinline int hand_over(struct xdp_md* ctx, const struct weir_config* cfg, const struct packet* p, int reason,
@@ -77,7 +82,7 @@ static __noinline void remember(const struct packet* p, int reason) {
       bpf_map_delete_elem(&fragments, &key);
   }
   /* Whatever the reason was, a SYN of a steered port that the kernel sees may become the kernel's connection. */
-  if (is_bare_syn(p) && !is_steer(reason) && !is_drop(reason)) {
+  if (is_bare_syn(p) && !is_steer(reason) && !is_drop(reason) && reason != WEIR_R_ANSWER_SYN) {
     struct weir_steer* entry = bpf_map_lookup_elem(&steer, &p->steer);
     if (entry) __sync_fetch_and_add(&entry->syns_to_kernel, 1);
   }
@@ -115,8 +120,17 @@ static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
   const struct weir_config* cfg = bpf_map_lookup_elem(&config, &zero);
   if (!cfg) return XDP_PASS; /* an array's first entry: never, but the verifier cannot know */
 
-  int reason = judge(ctx, cfg, &p, length);
+  int reason = judge(ctx, cfg, &p, length, writes);
   int action = is_drop(reason) ? XDP_DROP : XDP_PASS;
+  if (writes == WRITES_METADATA && reason == WEIR_R_ANSWER_SYN) {
+    action = XDP_TX;
+    if (!p.explains) {
+      /* As it came, not as it goes. */
+      if (*(volatile const __u32*)&cfg->captures) capture(ctx, &p, reason, length);
+      /* A frame that cannot be made as long as its answer is the engine's to answer. */
+      if (!answer_syn(ctx, &p, length)) reason = WEIR_R_STEER_SYN;
+    }
+  }
   if (is_steer(reason)) {
     reason = hand_over(ctx, cfg, &p, reason, writes);
     action = is_steer(reason) ? XDP_REDIRECT : is_drop(reason) ? XDP_DROP : XDP_PASS;
@@ -129,7 +143,7 @@ static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
   if (action == XDP_REDIRECT) count(&steer_counters, p.steer, length);
   count(&counters, reason, length);
   if (action == XDP_DROP) sample_drop(ctx, &p, reason, length);
-  if (*(volatile const __u32*)&cfg->captures) capture(ctx, &p, reason, length);
+  if (action != XDP_TX && *(volatile const __u32*)&cfg->captures) capture(ctx, &p, reason, length);
   return action;
 }
 

@@ -123,6 +123,17 @@ Check check_tso(const Interface& link, const Attachment& attachment) {
               : fmt::format("ethtool -K {0} gro on, on both ends; or weir attach {0} --mode generic", link.name)};
 }
 
+// What XDP answers leaves by XDP_TX, which a veth takes only for a peer with an XDP program. The peer may be out of our
+// sight.
+Check check_syn_guard(const Interface& link, const Attachment& attachment) {
+  const bool loses = attachment.status && attachment.status->mode == WEIR_XDP_NATIVE &&
+                     attachment.status->syn_guard.mode != control::SynGuardMode::off;
+  if (!loses) return {Health::ok, "syn-guard", "off, or in generic mode: nothing is sent by native XDP", ""};
+  return {Health::warn, "syn-guard",
+          "the answers of the SYN guard are lost where no XDP program is at the other end of a veth pair",
+          fmt::format("weir attach {} --mode generic, or an XDP program at the other end", link.name)};
+}
+
 Check check_checksums(const Interface& link, const Attachment& attachment) {
   const std::string peer = link.kind.empty() ? link.driver : link.kind;
   const bool may = control::may_carry_partial_checksums(link);
@@ -252,6 +263,7 @@ std::vector<Check> check_interface(const std::string& name) {
   std::vector<Check> out = {check_link(link), check_kind(link), check_addresses(link), check_driver(link)};
   const Attachment attachment = read_attachment(link);
   if (link.kind == "veth") out.push_back(check_tso(link, attachment));
+  if (link.kind == "veth") out.push_back(check_syn_guard(link, attachment));
   out.push_back(check_checksums(link, attachment));
   out.push_back(check_mtu(link));
   out.push_back(check_queues(link));

@@ -100,8 +100,11 @@ std::uint64_t clock_ns(clockid_t clock) {
 }
 
 std::uint64_t xdp_action(weir_verdict verdict) {
-  constexpr std::uint64_t kDrop = 1, kPass = 2, kRedirect = 4;
-  return verdict == WEIR_V_DROP ? kDrop : verdict == WEIR_V_STEER ? kRedirect : kPass;
+  constexpr std::uint64_t kDrop = 1, kPass = 2, kSend = 3, kRedirect = 4;
+  return verdict == WEIR_V_DROP     ? kDrop
+         : verdict == WEIR_V_STEER  ? kRedirect
+         : verdict == WEIR_V_ANSWER ? kSend
+                                    : kPass;
 }
 
 // Whichever engine runs now; where there is none, what it would send is not to be had.

@@ -69,6 +69,7 @@ Json to_json(const StatsReport& report) {
 Paint colour(weir_verdict verdict) {
   switch (verdict) {
     case WEIR_V_STEER:
+    case WEIR_V_ANSWER:
     case WEIR_V_TAKEN:
       return Paint::good;
     case WEIR_V_DROP:
@@ -104,10 +105,11 @@ std::string to_text(const StatsReport& report) {
     columns.row(std::move(cells));
   }
   const auto total = [&](weir_verdict v) { return t.verdicts[v].volume.packets; };
-  const std::uint64_t pass = total(WEIR_V_PASS), drop = total(WEIR_V_DROP), steer = total(WEIR_V_STEER);
-  std::string out =
-      fmt::format("{}: {} since attach: {} to the kernel, {} to the engine, {} dropped\n", report.interface,
-                  count_text(pass + drop + steer, "frame", "frames"), pass, steer, drop);
+  const std::uint64_t pass = total(WEIR_V_PASS), drop = total(WEIR_V_DROP), steer = total(WEIR_V_STEER),
+                      answer = total(WEIR_V_ANSWER);
+  std::string out = fmt::format("{}: {} since attach: {} to the kernel, {} to the engine, {} dropped{}\n",
+                                report.interface, count_text(pass + drop + steer + answer, "frame", "frames"), pass,
+                                steer, drop, answer > 0 ? fmt::format(", {} answered", answer) : "");
   if (!columns.empty()) out += columns.text();
   return out;
 }

@@ -131,6 +131,7 @@ Json to_json(const InterfaceStatus& s) {
                      {"text", firewall_line(s.firewall, s.facts.bypass_firewall)}};
   out["queues"] = std::move(queues);
   out["steer"] = std::move(steered);
+  out["syn_guard"] = {{"mode", control::syn_guard_name(s.facts.syn_guard.mode)}, {"rate", s.facts.syn_guard.rate}};
   out["rules"] = s.facts.rules ? Json(*s.facts.rules) : Json(nullptr);
   if (s.facts.filter_pending)
     out["filter_confirm_seconds"] = static_cast<double>(s.facts.filter_pending->count_ms()) / 1000;
@@ -162,6 +163,8 @@ std::string to_text(const InterfaceStatus& s) {
                      facts.rules ? count_text(*facts.rules, "rule", "rules") : "not known: it needs CAP_SYS_ADMIN",
                      filter_trial(facts));
   if (!facts.guarded.empty()) out += fmt::format("  guard       {}\n", guarded_text(facts));
+  if (facts.syn_guard.mode != control::SynGuardMode::off)
+    out += fmt::format("  syn guard   {}\n", syn_guard_text(facts.syn_guard).substr(10));
   out += steered_text(facts);
   for (const std::string& line : s.advice) out += fmt::format("  {} {}\n", paint(Paint::caution, "->"), line);
   return out;

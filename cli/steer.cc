@@ -99,6 +99,8 @@ Json to_json(const control::SteerEntry& entry, std::uint64_t serving) {
   out["draining"] = entry.draining;
   out["absent"] = entry.absent_drop ? "drop" : "pass";
   out["kernel_may_own"] = entry.kernel_may_own;
+  out["syn_guard"] = entry.syn_guard.on;
+  out["syns_per_second"] = entry.syn_guard.syns_per_second;
   out["packets"] = entry.counter.packets;
   out["bytes"] = entry.counter.bytes;
   return out;

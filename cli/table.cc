@@ -81,7 +81,7 @@ std::vector<Command> make_commands() {
         flag("--all", "reasons that never happened, too")},
        Rest::none,
        run_stats,
-       "pass, drop and steer are the XDP program's verdicts and add up to all frames received; ring is what\n"
+       "pass, drop, steer and answer are the XDP program's verdicts and add up to all frames received; ring is what\n"
        "was lost between it and the engine; taken and lost are what the engine did with what it got.\n",
        "weir stats eth0 --watch 2"});
 
@@ -153,6 +153,18 @@ std::vector<Command> make_commands() {
                    run_steer_list,
                    "",
                    "weir steer list"});
+
+  table.push_back(
+      {"syn-guard",
+       "",
+       "let XDP answer new connections of steered ports by SYN cookies, always or in a flood",
+       {word("mode", "on|off|auto", Need::optional, "without it, how it stands"),
+        keyword("rate", "N", Value::number, "auto: on above N SYNs a second of an entry (10000 unless given)"), dev},
+       Rest::none,
+       run_syn_guard,
+       "While it is on, the engine gets no SYN, and segments only of connections that it has or whose cookie is\n"
+       "good. auto goes off again after 5 s below half the rate.\n",
+       "weir syn-guard auto rate 20000"});
 
   table.push_back(
       {"filter",

@@ -70,6 +70,7 @@ Outcome<int> run_status(const Context&);
 Outcome<int> run_stats(const Context&);
 Outcome<int> run_top(const Context&);
 Outcome<int> run_metrics(const Context&);
+Outcome<int> run_syn_guard(const Context&);
 Outcome<int> run_steer_add(const Context&);
 Outcome<int> run_steer_del(const Context&);
 Outcome<int> run_steer_list(const Context&);

@@ -28,6 +28,7 @@ struct Table {
 Style style_of(weir_verdict verdict) {
   switch (verdict) {
     case WEIR_V_STEER:
+    case WEIR_V_ANSWER:
     case WEIR_V_TAKEN:
       return Style::good;
     case WEIR_V_DROP:
@@ -254,8 +255,9 @@ void put_table(std::vector<Line>& out, const Table& table, std::size_t first, st
 
 std::string verdict_sum(const Traffic& t) {
   std::string out;
-  for (const weir_verdict v : {WEIR_V_PASS, WEIR_V_STEER, WEIR_V_DROP}) {
+  for (const weir_verdict v : {WEIR_V_PASS, WEIR_V_STEER, WEIR_V_DROP, WEIR_V_ANSWER}) {
     const Volume& volume = t.verdicts[v].volume;
+    if (v == WEIR_V_ANSWER && volume.packets == 0) continue;
     out += fmt::format("{}{} {} pkt/s {} bit/s", out.empty() ? "" : "   ", control::verdict_name(v),
                        rate(t, volume.packets_per_second), rate(t, volume.bits_per_second));
   }

@@ -35,6 +35,9 @@ Json to_json(const control::SteerEntry& entry, std::uint64_t serving);
 // "tcp 8080 from 192.0.2.0/24 app web": as it is typed.
 std::string entry_text(const control::SteerEntry& entry);
 
+// "SYN guard auto: on above 10000 new connections a second of an entry"
+std::string syn_guard_text(const control::SynGuard& guard);
+
 // Takes out entries whose last flow has ended, where this process may; one who may only read sees them as draining.
 void reap_if_allowed(const control::Instance& instance);
 

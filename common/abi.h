@@ -78,10 +78,13 @@ struct weir_config {
   weir_u32 queues; /* receive queues at attach */
   weir_u32 xdp_mode; /* enum weir_xdp_mode */
   weir_u64 explain_key; /* what a request to explain begins with: struct weir_explanation. 0: there are none */
-  weir_u8 pad2[40];
+  weir_u32 syn_guard;      /* enum weir_syn_guard_mode */
+  weir_u32 syn_guard_rate; /* SYNs a second of an entry above which `auto` switches it on; at least 1 */
+  weir_u8 pad2[32];
 };
 WEIR_ASSERT_SIZE(struct weir_config, 128);
 enum weir_xdp_mode { WEIR_XDP_NATIVE = 1, WEIR_XDP_GENERIC = 2 };
+enum weir_syn_guard_mode { WEIR_SYN_GUARD_OFF = 0, WEIR_SYN_GUARD_ON = 1, WEIR_SYN_GUARD_AUTO = 2 };
 
 /* Map `heartbeats`: ARRAY, mmapable, WEIR_MAX_QUEUES entries; one writer each, the engine that holds the queue. */
 struct weir_heartbeat {
@@ -158,6 +161,52 @@ WEIR_ASSERT_SIZE(struct weir_steer, 128);
 static inline weir_u32 weir_listening_word(weir_u8 protocol, weir_u16 port) {
   return (protocol == 17 /* UDP */ ? 1024u : 0u) + port / 64u;
 }
+
+/* Map `syn_guard`: ARRAY, mmapable, WEIR_MAX_STEER entries, by steering entry: how many SYNs come, and until when XDP
+ * answers them itself; XDP. */
+#define WEIR_SYN_GUARD_WINDOW_NS 1000000000ULL
+#define WEIR_SYN_GUARD_HOLD_NS 5000000000ULL
+struct weir_syn_guard {
+  weir_u64 window_ns; /* when the window began in which `count` counts */
+  weir_u64 on_until_ns;
+  weir_u32 count;
+  weir_u32 last_count; /* of the window before */
+  weir_u64 pad;
+};
+WEIR_ASSERT_SIZE(struct weir_syn_guard, 32);
+
+/* Map `syn_answer`: ARRAY, mmapable, one entry: what the engine would say in its SYN-ACK, and its keys; engine. */
+enum weir_answer_flags {
+  WEIR_ANSWER_TIMESTAMPS = 1u << 0,
+  WEIR_ANSWER_SCALE = 1u << 1,
+  WEIR_ANSWER_SACK = 1u << 2,
+  WEIR_ANSWER_ECN = 1u << 3,
+};
+struct weir_syn_answer {
+  weir_u32 valid; /* 1 while an engine is there to take the connections */
+  weir_u32 flags; /* enum weir_answer_flags */
+  weir_u16 mss4;
+  weir_u16 mss6;
+  weir_u16 window; /* as it stands in the header */
+  weir_u8 scale;
+  weir_u8 pad0;
+  weir_u64 cookie_key[2]; /* by little-endian words */
+  weir_u64 timestamp_key[2];
+  weir_u64 answered_ns; /* XDP: when it last made a cookie */
+  weir_u8 pad1[8];
+};
+WEIR_ASSERT_SIZE(struct weir_syn_answer, 64);
+
+/* Map `flow_cells`: ARRAY, mmapable, WEIR_FLOW_CELLS entries, by weir_flow_hash: how many connections of the engine hash
+ * to it. An empty cell says that the engine has none. */
+#define WEIR_FLOW_CELLS 131072u /* a power of two */
+#define WEIR_FLOW_OPENS_S 2
+struct weir_flow_cell {
+  weir_u16 flows; /* engine; TIME-WAIT included */
+  weir_u16 pad;
+  weir_u32 opened; /* XDP: the second of CLOCK_MONOTONIC at which a good cookie came */
+};
+WEIR_ASSERT_SIZE(struct weir_flow_cell, 8);
 
 /* Map `steer_counters`: PERCPU_ARRAY, WEIR_MAX_STEER; map `counters`: PERCPU_ARRAY, WEIR_REASON_COUNT (see reasons.h);
  * map `rule_counters`: PERCPU_ARRAY, WEIR_RULE_COUNTERS, by weir_rule.counter. */

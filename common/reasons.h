@@ -10,6 +10,7 @@
 
 /* What happens to a frame.
  * PASS  the kernel's stack has it          DROP  the XDP program refused it
+ * ANSWER the XDP program answered it itself
  * STEER it went to the engine's socket     RING  it was lost between the XDP program and the engine, or the engine and the wire
  * TAKEN the engine used it                 LOST  the engine discarded it
  */
@@ -17,6 +18,7 @@
   X(PASS, "pass")        \
   X(DROP, "drop")        \
   X(STEER, "steer")      \
+  X(ANSWER, "answer")    \
   X(RING, "ring")        \
   X(TAKEN, "taken")      \
   X(LOST, "lost")
@@ -49,8 +51,12 @@
   X(DROP_LIMIT,          DROP,  "filter_limit",      "beyond the rate that a filter rule allows") \
   X(DROP_ABSENT,         DROP,  "absent",            "no engine, and the steering entry says drop") \
   X(DROP_STALE,          DROP,  "engine_stopped",    "its engine has been silent for over 3 s; TCP recovers when it wakes") \
+  X(DROP_BAD_COOKIE,     DROP,  "bad_cookie",        "under the SYN guard: of no connection of the engine's, and no SYN cookie of ours") \
+  /* XDP: answered */ \
+  X(ANSWER_SYN,          ANSWER,"syn_cookie",        "SYN answered by XDP with a cookie: the SYN guard is on") \
   /* XDP: to the engine */ \
   X(STEER_SYN,           STEER, "syn",               "new connection, to the engine") \
+  X(STEER_COOKIE,        STEER, "cookie",            "first segment behind an answer of XDP's, its cookie is good") \
   X(STEER_SEGMENT,       STEER, "segment",           "segment of an engine connection, or of none") \
   X(STEER_DATAGRAM,      STEER, "datagram",          "UDP datagram, to the engine") \
   X(STEER_FRAGMENT,      STEER, "fragment",          "fragment of a steered packet") \

@@ -44,7 +44,8 @@ static inline weir_u32 weir_cookie_tick(weir_u64 now_ns) { return (weir_u32)(now
 /* RFC 9293's defaults, a tunnel's, PPPoE's neighbour below, Ethernet's with either family, and jumbo frames'. What a
  * SYN says is rounded down. The first is the least that a connection takes. */
 static inline weir_u32 weir_cookie_mss_index(weir_u32 mss) {
-  return (mss >= 536) + (mss >= 1220) + (mss >= 1360) + (mss >= 1400) + (mss >= 1440) + (mss >= 1460) + (mss >= 8940);
+  return (weir_u32)((mss >= 536) + (mss >= 1220) + (mss >= 1360) + (mss >= 1400) + (mss >= 1440) + (mss >= 1460) +
+                    (mss >= 8940));
 }
 static inline weir_u16 weir_cookie_mss(weir_u32 index) {
   return index == 0   ? 64
@@ -57,9 +58,15 @@ static inline weir_u16 weir_cookie_mss(weir_u32 index) {
                       : 8940;
 }
 
+#ifdef __bpf__ /* two rounds a word, laid out flat: once is enough, and its stack is its own */
+#define WEIR_COOKIE_FUNCTION static __attribute__((noinline))
+#else
+#define WEIR_COOKIE_FUNCTION static inline
+#endif
+
 /* `bits`: of enum weir_cookie_bits, or WEIR_COOKIE_NO_BITS. */
-static inline weir_u32 weir_cookie_make(const weir_u64 key[2], const struct weir_cookie_flow* flow, weir_u32 tick,
-                                        weir_u32 mss_index, weir_u32 bits) {
+WEIR_COOKIE_FUNCTION weir_u32 weir_cookie_make(const weir_u64 key[2], const struct weir_cookie_flow* flow,
+                                               weir_u32 tick, weir_u32 mss_index, weir_u32 bits) {
   struct weir_siphash s;
   weir_siphash_begin(&s, key);
   weir_siphash_take(&s, flow->local[0]);

@@ -23,13 +23,7 @@ class Selectors : public XdpTest {
  protected:
   void SetUp() override {
     XdpTest::SetUp();
-    xdp::MapFds fds;
-    for (std::size_t i = 0; i < xdp::kMapCount; ++i)
-      fds[i] =
-          dup(bpf_map__fd(bpf_object__find_map_by_name(skeleton()->obj, xdp::map_name(static_cast<xdp::MapId>(i)))));
-    auto maps = xdp::Maps::adopt(fds);
-    ASSERT_TRUE(maps) << maps.error().message;
-    maps_.emplace(std::move(*maps));
+    maps_.emplace(adopt_maps(skeleton()));
     // The fixture's entries go: these tests make their own.
     for (std::uint16_t port : {kSteeredTcp}) remove({Port{Protocol::tcp, port}});
     remove({Port{Protocol::udp, kSteeredUdp}});

@@ -69,12 +69,23 @@ std::uint32_t expected_action(weir_verdict verdict) {
       return XDP_DROP;
     case WEIR_V_STEER:
       return XDP_REDIRECT;
+    case WEIR_V_ANSWER:
+      return XDP_TX;
     default:
       return XDP_ABORTED;
   }
 }
 
 }  // namespace
+
+xdp::Maps adopt_maps(const weir_bpf* skeleton) {
+  xdp::MapFds fds;
+  for (std::size_t i = 0; i < xdp::kMapCount; ++i)
+    fds[i] = dup(bpf_map__fd(bpf_object__find_map_by_name(skeleton->obj, xdp::map_name(static_cast<xdp::MapId>(i)))));
+  auto maps = xdp::Maps::adopt(fds);
+  EXPECT_TRUE(maps) << maps.error().message;
+  return std::move(*maps);
+}
 
 bool ip(const std::string& arguments) { return std::system(("ip " + arguments).c_str()) == 0; }
 

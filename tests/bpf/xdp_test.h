@@ -20,6 +20,7 @@
 #include "weir/common/reasons.h"
 #include "weir/control/set_table.h"
 #include "weir/xdp/fd.h"
+#include "weir/xdp/maps.h"
 #include "weir/xdp/set_memory.h"
 
 namespace weir::bpf_test {
@@ -130,6 +131,9 @@ class XdpTest : public testing::Test {
   std::map<std::uint32_t, std::optional<std::uint64_t>> beats_;
   std::array<int, WEIR_MAX_QUEUES> sockets_{};
 };
+
+// The program's maps by descriptors of their own, as a tool has them.
+xdp::Maps adopt_maps(const weir_bpf* skeleton);
 
 // Runs `ip ARGUMENTS` in the process's namespace.
 bool ip(const std::string& arguments);

@@ -73,6 +73,8 @@ class Usage(unittest.TestCase):
             (["steer", "add", 80, "dev"], "'dev' needs IFACE"),
             (["steer", "add", 80, "on", "eth0"], "unknown word 'on'"),
             (["steer", "del", 80, "--mow"], "did you mean '--now'"),
+            (["syn-guard", "maybe"], "unknown word 'maybe'"),
+            (["syn-guard", "auto", "rate", "x"], "'x' is not a number"),
             (["filter", "add"], "drop.pass.accept is missing"),
             (["filter", "add", "reject"], "unknown word 'reject'"),
             (["filter", "add", "drop", "accept"], "given twice"),

@@ -18,6 +18,7 @@
 #include "weir/control/caps.h"
 #include "weir/control/heartbeat.h"
 #include "weir/control/lock.h"
+#include "weir/control/syn_guard.h"
 #include "weir/xdp/dispatcher.h"
 #include "weir/xdp/umem.h"
 
@@ -159,6 +160,7 @@ Outcome<AttachReport> attach_new(const AttachOptions& options, const Interface& 
   weir_config& config = maps->config();
   config.netns_cookie = cookie;
   config.ifindex = i.ifindex;
+  config.syn_guard_rate = kSynGuardRate;
   describe(config, i);
   set_flag(config, WEIR_CONFIG_PARTIAL_CSUM, wants_partial(options, i));
   set_flag(config, WEIR_CONFIG_BYPASS_FIREWALL, options.bypass_firewall);

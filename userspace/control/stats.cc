@@ -38,7 +38,8 @@ const char* verdict_name(weir_verdict v) {
 }
 
 bool is_of_xdp(const ReasonFacts& facts) {
-  return facts.verdict == WEIR_V_PASS || facts.verdict == WEIR_V_DROP || facts.verdict == WEIR_V_STEER;
+  return facts.verdict == WEIR_V_PASS || facts.verdict == WEIR_V_DROP || facts.verdict == WEIR_V_STEER ||
+         facts.verdict == WEIR_V_ANSWER;
 }
 
 weir_counter Snapshot::total(weir_verdict v) const {

@@ -50,6 +50,7 @@ Outcome<Status> read_status(const Instance& instance, Instant now) {
   out.bypass_firewall = (flags & WEIR_CONFIG_BYPASS_FIREWALL) != 0;
   out.partial_checksums = (flags & WEIR_CONFIG_PARTIAL_CSUM) != 0;
   out.detaching = (flags & WEIR_CONFIG_DETACHING) != 0;
+  out.syn_guard = read_syn_guard(maps);
   out.mac = MacAddress::load(reinterpret_cast<const std::byte*>(config.mac));
   if (!instance.directory().empty()) {
     if (auto link = xdp::read_link(instance.directory())) {

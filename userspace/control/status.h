@@ -38,6 +38,7 @@ struct Status {
   bool bypass_firewall = false;
   bool partial_checksums = false;
   bool detaching = false;
+  SynGuard syn_guard;
   MacAddress mac;
   std::vector<IpAddress> addresses;        // that count as local
   std::vector<QueueStatus> queues;         // one for each queue of the interface

@@ -193,6 +193,10 @@ Outcome<std::uint32_t> steer_add(const xdp::Maps& maps, const Selector& selector
   xdp::store(entry->kernel_clear, weir_u32{0});
   xdp::store(entry->listeners, weir_u64{0});
   xdp::store(entry->flows, weir_u32{0});
+  weir_syn_guard& guard = maps.syn_guard()[index];
+  xdp::store(guard.on_until_ns, weir_u64{0});
+  xdp::store(guard.count, weir_u32{0});
+  xdp::store(guard.last_count, weir_u32{0});
   xdp::store(entry->flags, flags);
   set_app(*entry, app);
   to_map(selector, *entry);
@@ -245,6 +249,7 @@ Outcome<std::vector<SteerEntry>> steer_list(const xdp::Maps& maps) {
   auto counters = maps.steer_counters();
   if (!counters) return Err(counters.error());
   std::vector<SteerEntry> out;
+  const Instant now = monotonic_now();
   const auto entries = maps.steer();
   for (std::uint32_t i = 0; i < entries.size(); ++i) {
     const weir_steer& s = entries[i];
@@ -262,6 +267,7 @@ Outcome<std::vector<SteerEntry>> steer_list(const xdp::Maps& maps) {
     e.listeners = xdp::load(s.listeners);
     e.flows = xdp::load(s.flows);
     e.counter = (*counters)[i];
+    e.syn_guard = syn_guard_state(maps, i, now);
     out.push_back(e);
   }
   std::stable_sort(out.begin(), out.end(), [](const SteerEntry& a, const SteerEntry& b) {

@@ -18,6 +18,7 @@
 #include "weir/base/time.h"
 #include "weir/control/netns.h"
 #include "weir/control/steer_selector.h"
+#include "weir/control/syn_guard.h"
 #include "weir/xdp/maps.h"
 
 namespace weir::control {
@@ -34,6 +35,7 @@ struct SteerEntry {
   std::uint64_t listeners = 0;  // bit q: queue q's engine accepts
   std::uint32_t flows = 0;
   weir_counter counter{};  // what XDP saw for it
+  SynGuardState syn_guard;
 };
 
 enum class Absent : std::uint8_t { pass, drop };       // what becomes of SYNs while no engine is there

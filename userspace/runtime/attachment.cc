@@ -16,6 +16,7 @@
 #include "weir/control/steer.h"
 #include "weir/runtime/random.h"
 #include "weir/runtime/report.h"
+#include "weir/stack/siphash.h"
 
 namespace weir::runtime {
 namespace {
@@ -164,10 +165,35 @@ void Attachment::make_stack(const tcp::Config& tcp) {
   if (c.tcp.most_send_buffer == 0) c.tcp.most_send_buffer = kMostBuffer;
   auto& counters = instance_.maps().engine_counters()[0].by_reason;
   static_assert(WEIR_REASON_COUNT <= WEIR_ENGINE_COUNTERS);
-  stack_ = std::make_unique<stack::Stack>(c, secrets_of(instance_.maps()), random_value<std::uint64_t>(),
+  secrets_ = secrets_of(instance_.maps());
+  stack_ = std::make_unique<stack::Stack>(c, secrets_, random_value<std::uint64_t>(),
                                           stack::Counters(&counters[0], WEIR_REASON_COUNT));
+  const xdp::Maps& maps = instance_.maps();
+  for (weir_flow_cell& cell : maps.flow_cells()) xdp::store(cell.flows, weir_u16{0});
+  stack_->guard_by(maps.flow_cells(), &maps.syn_answer().answered_ns);
   stack_->set_local_addresses(addresses_);
   next_hops_.set_interface({link_.ifindex, link_.vrf, stack_mtu()});
+}
+
+// What XDP's SYN guard says in our name.
+void Attachment::tell_syn_answer(Instant now) {
+  const stack::Stack::SynAnswer says = stack_->syn_answer(now);
+  weir_syn_answer& told = instance_.maps().syn_answer();
+  const auto cookie_key = stack::siphash_key(secrets_.cookie_key);
+  const auto timestamp_key = stack::siphash_key(secrets_.timestamp_key);
+  for (std::size_t i = 0; i < 2; ++i) {
+    xdp::store(told.cookie_key[i], weir_u64{cookie_key[i]});
+    xdp::store(told.timestamp_key[i], weir_u64{timestamp_key[i]});
+  }
+  xdp::store(told.mss4, weir_u16{says.mss4});
+  xdp::store(told.mss6, weir_u16{says.mss6});
+  xdp::store(told.window, weir_u16{says.window});
+  xdp::store(told.scale, weir_u8{says.scale.value_or(0)});
+  xdp::store(told.flags, (says.timestamps ? weir_u32{WEIR_ANSWER_TIMESTAMPS} : 0u) |
+                             (says.scale ? weir_u32{WEIR_ANSWER_SCALE} : 0u) |
+                             (says.sack ? weir_u32{WEIR_ANSWER_SACK} : 0u) |
+                             (says.ecn ? weir_u32{WEIR_ANSWER_ECN} : 0u));
+  xdp::store(told.valid, weir_u32{1});
 }
 
 void Attachment::start(const std::string& app, Instant now) {
@@ -193,6 +219,7 @@ void Attachment::start(const std::string& app, Instant now) {
     // EPERM where `weir run` has put it there already.
     (void)maps.set_xsk(q, queues_[q]->socket().fd());
   }
+  tell_syn_answer(now);
   heartbeat_.beat(now);
   next_second_ = now + kSecond;
   next_firewall_look_ = now + kFirewallLook;
@@ -275,7 +302,10 @@ void Attachment::on_link(const Link& link, Instant now) {
     auto& mac = instance_.maps().config().mac;
     for (std::size_t i = 0; i < link.mac.bytes.size(); ++i) xdp::store(mac[i], weir_u8{link.mac.bytes[i]});
   }
-  if (stack_mtu() != mtu_before) stack_->set_link_mtu(stack_mtu(), now);
+  if (stack_mtu() != mtu_before) {
+    stack_->set_link_mtu(stack_mtu(), now);
+    tell_syn_answer(now);
+  }
   next_hops_.set_interface({link_.ifindex, link_.vrf, stack_mtu()});
 }
 
@@ -483,6 +513,7 @@ xdp::Outcome<std::optional<stack::ConnectionId>> Attachment::connect(const Endpo
 // --- going down ---
 
 void Attachment::leave(Leave how, Instant now) {
+  xdp::store(instance_.maps().syn_answer().valid, weir_u32{0});
   steering_->clear_marks();
   stack_->abort_all(now);
   if (how != Leave::interface_gone && !interface_gone_) {

@@ -106,6 +106,7 @@ class Attachment {
   void make_stack(const tcp::Config& tcp);
   void start(const std::string& app, Instant now);
   std::uint16_t stack_mtu() const;
+  void tell_syn_answer(Instant now);
   void read_addresses_again(Instant now);
   void forget_left_addresses(Instant now);
   void write_addresses();
@@ -137,6 +138,7 @@ class Attachment {
   Heartbeat heartbeat_;
   Queues queues_;
   std::unique_ptr<stack::Stack> stack_;
+  stack::Secrets secrets_;
   NextHops next_hops_{requests_};
   std::unique_ptr<Steering> steering_;
   std::unique_ptr<PortPool> ports_;

@@ -43,12 +43,14 @@ void ConnectionTable::free(Slot& slot) {
 
 void ConnectionTable::insert(Slot& slot) {
   table_.insert(slot.hash, slot.index);
+  cells_.add(slot.hash);
   slot.in_table = true;
 }
 
 void ConnectionTable::erase(Slot& slot) {
   if (!slot.in_table) return;
   table_.erase(slot.hash, slot.index);
+  cells_.remove(slot.hash);
   slot.in_table = false;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "weir/stack/fast_open_queue.h"
+#include "weir/stack/flow_cells.h"
 #include "weir/stack/flow_key.h"
 #include "weir/stack/index_table.h"
 #include "weir/stack/link_list.h"
@@ -87,6 +88,9 @@ class ConnectionTable {
   // The slot is in no list; its connection, if any, is destroyed.
   void free(Slot& slot);
 
+  // Those that insert() and erase() count from here on; before the first connection.
+  void count_in(FlowCells cells) { cells_ = cells; }
+
   void insert(Slot& slot);
   // Its 4-tuple may be used again; the slot lives on.
   void erase(Slot& slot);
@@ -120,6 +124,7 @@ class ConnectionTable {
   Slot& at(std::uint32_t index) const { return (*chunks_[index / kChunk])[index % kChunk]; }
 
   IndexTable table_;
+  FlowCells cells_;
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::vector<std::uint32_t> free_;
   std::uint32_t used_ = 0;  // indices ever handed out

@@ -164,8 +164,8 @@ weir_reason Stack::Impl::on_unmatched(const FlowKey& key, std::uint32_t hash, co
   // Nobody but ourselves sends from one of our addresses, and we do not hear ourselves.
   if (is_local(key.remote)) return WEIR_R_LOST_NOT_OURS;
   Listener* listener = listeners.find(key.local, key.local_port);
-  bool may_hold_cookie = listener != nullptr && segment.flags.ack() && !segment.flags.syn();
-  if (may_hold_cookie && now < listener->cookies_until) return on_cookie(*listener, key, hash, segment, packet, now);
+  bool bare_ack = listener != nullptr && segment.flags.ack() && !segment.flags.syn();
+  if (bare_ack && may_hold_cookie(*listener, now)) return on_cookie(*listener, key, hash, segment, packet, now);
   if (listener == nullptr || segment.flags.ack()) {
     return reply_reset(key, segment, packet, WEIR_R_LOST_NO_CONNECTION);
   }

@@ -23,6 +23,7 @@
 #include "weir/base/ip_address.h"
 #include "weir/base/result.h"
 #include "weir/base/time.h"
+#include "weir/common/abi.h"
 #include "weir/common/reasons.h"
 #include "weir/tcp/config.h"
 #include "weir/tcp/info.h"
@@ -271,6 +272,20 @@ class Stack {
   std::uint64_t buffer_memory() const;
   // Connections with that local port, without those in TIME-WAIT.
   std::uint32_t flows(std::uint16_t local_port) const;
+  // XDP's SYN guard. `cells` count the connections by hash; `answered_ns` is when it last answered a SYN with a cookie
+  // of ours (0: never), upon which an ACK may bring one. Both outlive the stack; before its first connection.
+  void guard_by(std::span<weir_flow_cell> cells, const std::uint64_t* answered_ns);
+  // What a SYN-ACK of ours says to a SYN that offers everything, and is a cookie's.
+  struct SynAnswer {
+    std::uint16_t mss4 = 0;
+    std::uint16_t mss6 = 0;
+    std::uint16_t window = 0;
+    std::optional<std::uint8_t> scale;
+    bool timestamps = false;
+    bool sack = false;
+    bool ecn = false;
+  };
+  SynAnswer syn_answer(Instant now) const;
   // The same by classes, of which there are `classes`: `classifier` says which a connection is of by its endpoints,
   // ours first; any other number is none. Those that are there are classified at once. An empty function: no classes.
   void set_flow_classes(std::uint16_t classes, FlowClassifier classifier);

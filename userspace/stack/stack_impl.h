@@ -56,6 +56,7 @@ struct Stack::Impl {
   weir_reason reply_cookie(Listener& listener, const FlowKey& key, const tcp::Segment& syn, const Packet& packet,
                            Instant now);
   // An ACK of a SYN-ACK that a listener has forgotten: a connection, where the cookie is good.
+  bool may_hold_cookie(const Listener& listener, Instant now) const;
   weir_reason on_cookie(Listener& listener, const FlowKey& key, std::uint32_t hash, tcp::Segment segment,
                         const Packet& packet, Instant now);
   Slot* create_pending(Listener& listener, const FlowKey& key, std::uint32_t hash, const Packet& packet, Instant now);
@@ -131,7 +132,8 @@ struct Stack::Impl {
   ReplyQueue replies;
   TimeWaitTable time_waits;
   std::vector<std::uint32_t> flows;  // by local port
-  FlowClassifier flow_classifier;    // null: none
+  const std::uint64_t* guard_answered_ns = nullptr;
+  FlowClassifier flow_classifier;  // null: none
   std::vector<std::uint32_t> class_flows;
   std::uint64_t buffer_memory = 0;
   ListenerTable listeners;

@@ -36,6 +36,45 @@ weir_reason Stack::Impl::reply_cookie(Listener& listener, const FlowKey& key, co
   return WEIR_R_TAKEN_SYN_COOKIE;
 }
 
+// XDP writes its word before the answer is on its way, so none comes back before it.
+bool Stack::Impl::may_hold_cookie(const Listener& listener, Instant now) const {
+  if (now < listener.cookies_until) return true;
+  if (guard_answered_ns == nullptr) return false;
+  const std::uint64_t answered = __atomic_load_n(guard_answered_ns, __ATOMIC_ACQUIRE);
+  return answered != 0 && now < Instant::from_ns(static_cast<std::int64_t>(answered)) + Cookies::life();
+}
+
+void Stack::guard_by(std::span<weir_flow_cell> cells, const std::uint64_t* answered_ns) {
+  impl_->connections.count_in(FlowCells(cells));
+  impl_->time_waits.count_in(FlowCells(cells));
+  impl_->guard_answered_ns = answered_ns;
+}
+
+Stack::SynAnswer Stack::syn_answer(Instant now) const {
+  SynAnswer says;
+  tcp::Segment syn;
+  syn.flags = wire::kSyn | wire::kEce | wire::kCwr;
+  syn.options.mss = std::uint16_t{1460};
+  syn.options.window_scale = std::uint8_t{7};
+  syn.options.sack_permitted = true;
+  syn.options.timestamps = wire::TcpTimestamps{1, 0};
+  for (const IpAddress& any : {IpAddress::v4(192, 0, 2, 1), *IpAddress::parse("2001:db8::1")}) {
+    const FlowKey key{any, any, 1, 1};
+    tcp::Connection forgotten =
+        tcp::Connection::passive_open(impl_->config.tcp, impl_->birth(key, impl_->config.mtu, now), syn, now);
+    tcp::OutSegment answer;
+    forgotten.poll_transmit(answer, now);
+    const wire::TcpOptions& options = answer.header.options;
+    (any.is_v4() ? says.mss4 : says.mss6) = options.mss.value_or(536);
+    says.window = answer.header.window.raw();
+    says.scale = options.window_scale;
+    says.timestamps = options.timestamps.has_value();
+    says.sack = options.sack_permitted;
+    says.ecn = answer.header.flags.ece();
+  }
+  return says;
+}
+
 weir_reason Stack::Impl::on_cookie(Listener& listener, const FlowKey& key, std::uint32_t hash, tcp::Segment segment,
                                    const Packet& packet, Instant now) {
   auto& timestamps = segment.options.timestamps;

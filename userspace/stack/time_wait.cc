@@ -30,6 +30,21 @@ std::optional<weir_reason> Stack::Impl::on_time_wait(TimeWaitTable::Entry& entry
     time_waits.erase(entry);
     return std::nullopt;
   }
+  // A SYN that XDP's guard has answered is not seen here: the segment behind it begins anew in its stead, where the SYN
+  // might have.
+  const Listener* listener = listeners.find(entry.key.local, entry.key.local_port);
+  if (segment.flags.ack() && !segment.flags.syn() && !segment.flags.rst() && listener != nullptr &&
+      may_hold_cookie(*listener, now)) {
+    tcp::Segment syn = segment;
+    syn.seq = segment.seq - 1;
+    syn.flags = wire::kSyn;
+    std::optional<std::uint32_t> echo;
+    if (segment.options.timestamps) echo = segment.options.timestamps->tsecr;
+    if (entry.tcp.may_be_replaced_by(syn) && cookies.open(entry.key, syn.seq, segment.ack - 1, echo, now)) {
+      time_waits.erase(entry);
+      return std::nullopt;
+    }
+  }
   tcp::TimeWait::Verdict verdict = entry.tcp.on_segment(segment);
   if (verdict.restart) time_waits.restart(entry, now + config.tcp.time_wait);
   weir_reason reason = verdict.reason;

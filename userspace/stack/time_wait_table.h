@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "weir/base/time.h"
+#include "weir/stack/flow_cells.h"
 #include "weir/stack/flow_key.h"
 #include "weir/stack/index_table.h"
 #include "weir/tcp/time_wait.h"
@@ -28,6 +29,8 @@ class TimeWaitTable {
   static_assert(sizeof(Entry) <= 80);
 
   explicit TimeWaitTable(std::uint32_t limit) : limit_(limit) {}
+
+  void count_in(FlowCells cells) { cells_ = cells; }
 
   std::size_t size() const { return table_.size(); }
   std::size_t memory() const { return entries_.capacity() * sizeof(Entry); }
@@ -49,6 +52,7 @@ class TimeWaitTable {
     entry.hash = hash;
     entry.until = until;
     table_.insert(hash, index);
+    cells_.add(hash);
     append(index);
   }
   // Null where there is none. Good until the next call.
@@ -59,6 +63,7 @@ class TimeWaitTable {
   void erase(Entry& entry) {
     std::uint32_t index = unlink(entry);
     table_.erase(entry.hash, index);
+    cells_.remove(entry.hash);
     entry.until = Instant::never();
     entry.newer = free_;
     free_ = index;
@@ -107,6 +112,7 @@ class TimeWaitTable {
     return index;
   }
 
+  FlowCells cells_;
   std::uint32_t limit_;
   IndexTable table_;
   std::vector<Entry> entries_;

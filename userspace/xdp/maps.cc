@@ -21,7 +21,8 @@ namespace {
 constexpr std::array<const char*, kMapCount> kNames = {
     "config",        "heartbeats",      "local_addrs", "steer_index",   "steer",         "steer_counters", "counters",
     "rule_counters", "engine_counters", "filter",      "limits",        "limit_sources", "fragments",      "secrets",
-    "xsks",          "guarded",         "captures",    "capture_slots", "drop_samples",  "listening",      "sets"};
+    "xsks",          "guarded",         "captures",    "capture_slots", "drop_samples",  "listening",      "sets",
+    "syn_guard",     "syn_answer",      "flow_cells"};
 // What the ABI version promises of each: checked, so that a value is never read into memory of another size.
 constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
     sizeof(weir_config),      sizeof(weir_heartbeat), sizeof(weir_u32),
@@ -30,7 +31,8 @@ constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
     sizeof(weir_u32),         sizeof(weir_u64),       sizeof(weir_u64),
     sizeof(weir_u32),         sizeof(weir_secrets),   sizeof(weir_u32),
     sizeof(weir_guard),       sizeof(weir_u32),       sizeof(weir_capture_slot),
-    sizeof(weir_drop_sample), sizeof(weir_u64),       sizeof(weir_u32)};
+    sizeof(weir_drop_sample), sizeof(weir_u64),       sizeof(weir_u32),
+    sizeof(weir_syn_guard),   sizeof(weir_syn_answer), sizeof(weir_flow_cell)};
 
 constexpr std::size_t at(MapId id) { return static_cast<std::size_t>(id); }
 // Those that only root's tools need, or that nothing reads by descriptor.
@@ -82,12 +84,13 @@ struct Maps::State final : ForkRegistry::Entry {
   State() { ForkRegistry::add(*this); }
   ~State() override {
     ForkRegistry::remove(*this);
-    for (const View& v : {config, heartbeats, steer, engine_counters, listening})
+    for (const View& v : {config, heartbeats, steer, engine_counters, listening, syn_guard, syn_answer, flow_cells})
       if (v.memory != nullptr) munmap(v.memory, v.length);
   }
   // A child that lives on would keep the maps after detach. The views are not there (MADV_DONTFORK).
   void on_fork_child() override {
-    for (View* v : {&config, &heartbeats, &steer, &engine_counters, &listening}) *v = {};
+    for (View* v : {&config, &heartbeats, &steer, &engine_counters, &listening, &syn_guard, &syn_answer, &flow_cells})
+      *v = {};
     for (Fd& fd : fds) fd.reset();
   }
   int fd(MapId id) const { return fds[at(id)].get(); }
@@ -123,6 +126,9 @@ struct Maps::State final : ForkRegistry::Entry {
     if (auto r = view(MapId::heartbeats, sizeof(weir_heartbeat) * WEIR_MAX_QUEUES, heartbeats); !r) return r;
     if (auto r = view(MapId::steer, sizeof(weir_steer) * WEIR_MAX_STEER, steer); !r) return r;
     if (auto r = view(MapId::listening, sizeof(weir_u64) * WEIR_LISTENING_WORDS, listening); !r) return r;
+    if (auto r = view(MapId::syn_guard, sizeof(weir_syn_guard) * WEIR_MAX_STEER, syn_guard); !r) return r;
+    if (auto r = view(MapId::syn_answer, sizeof(weir_syn_answer), syn_answer); !r) return r;
+    if (auto r = view(MapId::flow_cells, sizeof(weir_flow_cell) * WEIR_FLOW_CELLS, flow_cells); !r) return r;
     return view(MapId::engine_counters, sizeof(weir_engine_counters) * WEIR_MAX_QUEUES, engine_counters);
   }
 
@@ -139,7 +145,7 @@ struct Maps::State final : ForkRegistry::Entry {
   Outcome<void> clear(MapId id, std::uint32_t index) const;
 
   std::array<Fd, kMapCount> fds;
-  View config, heartbeats, steer, engine_counters, listening;
+  View config, heartbeats, steer, engine_counters, listening, syn_guard, syn_answer, flow_cells;
 };
 
 Maps::Maps(std::unique_ptr<State> state) : s_(std::move(state)) {}
@@ -202,6 +208,14 @@ std::span<weir_engine_counters, WEIR_MAX_QUEUES> Maps::engine_counters() const {
 }
 std::span<weir_u64, WEIR_LISTENING_WORDS> Maps::listening() const {
   return std::span<weir_u64, WEIR_LISTENING_WORDS>(static_cast<weir_u64*>(s_->listening.memory), WEIR_LISTENING_WORDS);
+}
+std::span<weir_syn_guard, WEIR_MAX_STEER> Maps::syn_guard() const {
+  return std::span<weir_syn_guard, WEIR_MAX_STEER>(static_cast<weir_syn_guard*>(s_->syn_guard.memory), WEIR_MAX_STEER);
+}
+weir_syn_answer& Maps::syn_answer() const { return *static_cast<weir_syn_answer*>(s_->syn_answer.memory); }
+std::span<weir_flow_cell, WEIR_FLOW_CELLS> Maps::flow_cells() const {
+  return std::span<weir_flow_cell, WEIR_FLOW_CELLS>(static_cast<weir_flow_cell*>(s_->flow_cells.memory),
+                                                    WEIR_FLOW_CELLS);
 }
 
 Outcome<std::map<IpAddress, weir_u32>> Maps::local_addresses() const {

@@ -53,8 +53,11 @@ enum class MapId : std::uint8_t {
   drop_samples,
   listening,
   sets,
+  syn_guard,
+  syn_answer,
+  flow_cells,
 };
-inline constexpr std::size_t kMapCount = 21;
+inline constexpr std::size_t kMapCount = 24;
 const char* map_name(MapId id);
 
 // Descriptors by MapId; -1 where a map is not at hand.
@@ -97,6 +100,9 @@ class Maps {
   std::span<weir_steer, WEIR_MAX_STEER> steer() const;
   std::span<weir_engine_counters, WEIR_MAX_QUEUES> engine_counters() const;
   std::span<weir_u64, WEIR_LISTENING_WORDS> listening() const;
+  std::span<weir_syn_guard, WEIR_MAX_STEER> syn_guard() const;
+  weir_syn_answer& syn_answer() const;
+  std::span<weir_flow_cell, WEIR_FLOW_CELLS> flow_cells() const;
 
   Outcome<std::map<IpAddress, weir_u32>> local_addresses() const;  // each with its enum weir_local
   // Makes the map hold exactly these; additions come before removals.
