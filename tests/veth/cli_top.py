@@ -260,7 +260,7 @@ class Top(unittest.TestCase):
         for told in documents:
             self.assertTrue(told["attached"])
             self.assertGreater(told["interval_seconds"], 0)
-            self.assertEqual([v["verdict"] for v in told["verdicts"]], ["pass", "drop", "steer", "ring", "taken", "lost"])
+            self.assertEqual([v["verdict"] for v in told["verdicts"]], ["pass", "drop", "steer", "answer", "ring", "taken", "lost"])
             self.assertEqual({r["name"]: r["packets"] for r in told["reasons"]}["icmp"], 2)
             self.assertIsNone(told["connections"])
 

@@ -50,7 +50,7 @@ void keep_names(const SetTable& from, SetTable& to, std::uint16_t without, std::
     const std::string name = from.name(n);
     const bool again =
         std::any_of(wanted.begin(), wanted.end(), [&](const WantedSet& set) { return set.name == name; });
-    if ((without >> n & 1u) == 0 || again) to.set_name(n, name);
+    if ((unsigned{without} >> n & 1u) == 0 || again) to.set_name(n, name);
   }
 }
 

@@ -81,7 +81,7 @@ bool by_prefix(const SetItem& a, const SetItem& b) { return a.prefix < b.prefix;
 std::vector<SetItem> items_of(const SetTable& table, unsigned set, Instant now) {
   std::vector<SetItem> out;
   table.each(whole_seconds(now), [&](const SetEntry& e, std::uint16_t sets) {
-    if ((sets >> set & 1u) != 0) out.push_back(item_of(e, now));
+    if ((unsigned{sets} >> set & 1u) != 0) out.push_back(item_of(e, now));
   });
   std::sort(out.begin(), out.end(), by_prefix);
   return out;
@@ -100,7 +100,7 @@ std::vector<SetItem> merged(std::vector<SetItem> items) {
 
 std::uint64_t count(const SetTable& table, unsigned set, std::uint32_t seconds) {
   std::uint64_t out = 0;
-  table.each(seconds, [&](const SetEntry&, std::uint16_t sets) { out += sets >> set & 1u; });
+  table.each(seconds, [&](const SetEntry&, std::uint16_t sets) { out += unsigned{sets} >> set & 1u; });
   return out;
 }
 
@@ -177,7 +177,7 @@ Outcome<std::vector<SetInfo>> list_sets(const xdp::Maps& maps, Instant now) {
   std::array<SetInfo, WEIR_MAX_SETS> by_number;
   table.each(whole_seconds(now), [&](const SetEntry& e, std::uint16_t sets) {
     for (unsigned n = 0; n < WEIR_MAX_SETS; ++n) {
-      if ((sets >> n & 1u) == 0) continue;
+      if ((unsigned{sets} >> n & 1u) == 0) continue;
       ++(e.prefix.v4 ? by_number[n].v4 : by_number[n].v6);
       by_number[n].ending += e.end != 0 ? 1u : 0u;
     }
