@@ -62,6 +62,9 @@ std::optional<std::string> complaint(const Arg& arg, std::string_view text) {
       return of(control::parse_rule_name(text));
     case Value::set_name:
       return of(control::parse_rule_name(text));
+    case Value::set_feed:
+      if (text == "-") return {};
+      return of(control::parse_set_prefixes(text));
     case Value::set_entry:
       return of(control::parse_set_prefixes(text));
     case Value::ttl:

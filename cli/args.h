@@ -31,6 +31,7 @@ enum class Value : std::uint8_t {
   addresses,   // of the word of a rule that the argument names: a prefix, or @ and the name of a set
   set_name,    // of a named set
   set_entry,   // a prefix, an address, or a range of addresses
+  set_feed,    // likewise, or - for standard input
   ttl,         // 60s, 5m, 12h, 7d: of an entry of a set
   rule_word,   // the value of the filter rule's word that the argument names
   seconds,     // decimal, more than 0

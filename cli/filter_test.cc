@@ -62,8 +62,19 @@ Paint colour(const FrameVerdict& v) {
   return verdict == "drop" ? Paint::bad : verdict == "steer" ? Paint::caution : Paint::good;
 }
 
+const char* word_of(control::SetAnswer::Side side) { return side == control::SetAnswer::Side::source ? "from" : "to"; }
+
+std::string set_text(const control::SetAnswer& a) {
+  std::string out = fmt::format("{} @{}: {}", word_of(a.side), a.set, control::to_string(a.entry.prefix));
+  if (a.entry.ttl != 0) out += fmt::format(", for another {} s", a.entry.ttl);
+  return out;
+}
+
 std::vector<std::string> notes(const control::FilterTest& test, const FrameVerdict& v, std::uint32_t queue) {
   std::vector<std::string> out;
+  for (const control::SetAnswer& a : v.ended)
+    out.push_back(fmt::format("{} @{}: {} was an entry, and ended {} s ago", word_of(a.side), a.set,
+                              control::to_string(a.entry.prefix), a.ended_for));
   if (!v.on_queue) out.push_back(fmt::format("the kernel would not run it as of queue {}: this is of queue 0", queue));
   if (test.shared())
     out.push_back("run through libxdp's dispatcher: its other programs saw the packet, and may have counted it");
@@ -79,10 +90,17 @@ Json to_json(const control::FilterTest& test, const FrameVerdict& v, const Frame
   out["text"] = why.text;
   if (v.rule) {
     const control::Rule& rule = test.rule(v);
+    Json sets = Json::array();
+    for (const control::SetAnswer& a : v.sets)
+      sets.push_back({{"word", word_of(a.side)},
+                      {"set", a.set},
+                      {"entry", control::to_string(a.entry.prefix)},
+                      {"ttl", a.entry.ttl == 0 ? Json(nullptr) : Json(a.entry.ttl)}});
     out["rule"] = {{"name", rule.name},
                    {"index", *v.rule},
                    {"rule", rule.to_string()},
-                   {"limit", rule.limit ? Json(limit_name(v.limit)) : Json(nullptr)}};
+                   {"limit", rule.limit ? Json(limit_name(v.limit)) : Json(nullptr)},
+                   {"sets", std::move(sets)}};
   } else {
     out["rule"] = nullptr;
   }
@@ -93,6 +111,13 @@ Json to_json(const control::FilterTest& test, const FrameVerdict& v, const Frame
                     {"index", v.steer->index}};
   else
     out["steer"] = nullptr;
+  Json ended = Json::array();
+  for (const control::SetAnswer& a : v.ended)
+    ended.push_back({{"word", word_of(a.side)},
+                     {"set", a.set},
+                     {"entry", control::to_string(a.entry.prefix)},
+                     {"seconds_ago", a.ended_for}});
+  out["ended"] = std::move(ended);
   out["guarded"] = v.guarded;
   out["fragment"] = fragment_name(v.fragment);
   return out;
@@ -113,6 +138,7 @@ std::string to_text(const control::FilterTest& test, const FrameVerdict& v, cons
   std::string out = fmt::format("{}: {}: {} ({})\n", interface, paint(colour(v), why.verdict), why.text, why.name);
   out += fmt::format("  packet    {}\n", control::frame_text(frame));
   if (v.reason) out += fmt::format("  rule      {}\n", rule_text(test, v));
+  for (const control::SetAnswer& a : v.sets) out += fmt::format("  entry     {}\n", set_text(a));
   if (v.steer) out += fmt::format("  steering  {}, entry {}\n", entry_text(*v.steer), v.steer->index);
   for (const std::string& note : notes(test, v, queue)) out += fmt::format("  note      {}\n", note);
   return out;
@@ -220,7 +246,7 @@ class FileTest {
       ++result_.cut;
       frame.resize(header.len);
     }
-    const auto verdict = test_.run(frame, queue_);
+    const auto verdict = test_.run(frame, queue_, control::monotonic_now());
     if (!verdict && verdict.error().code == EINVAL) {
       ++result_.skipped;
       if (json_)
@@ -240,9 +266,12 @@ class FileTest {
       document.update(to_json(test_, *verdict, frame));
       packets_.push_back(std::move(document));
     } else {
+      std::string by = rule.empty() ? "" : " by " + rule;
+      for (const control::SetAnswer& a : verdict->sets)
+        by += fmt::format(" (@{} {})", a.set, control::to_string(a.entry.prefix));
       print(fmt::format("{:>6}  {}{:<{}}  {}{}  {}\n", result_.packets, paint(colour(*verdict), why.verdict), "",
-                        5 - std::min<std::size_t>(5, std::string_view(why.verdict).size()), why.name,
-                        rule.empty() ? "" : " by " + rule, control::frame_text(frame)));
+                        5 - std::min<std::size_t>(5, std::string_view(why.verdict).size()), why.name, by,
+                        control::frame_text(frame)));
     }
     return {};
   }
@@ -322,7 +351,7 @@ Outcome<int> run_filter_test(const Context& context) {
 
   const auto frame = typed_frame(context, instance);
   if (!frame) return Err(frame.error());
-  const auto verdict = test->run(*frame, queue);
+  const auto verdict = test->run(*frame, queue, control::monotonic_now());
   if (!verdict) return Err(verdict.error());
   if (!context.json) {
     print(to_text(*test, *verdict, instance.interface(), *frame, queue));

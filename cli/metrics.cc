@@ -81,6 +81,68 @@ void filter(Exposition& out, const std::vector<InterfaceMetrics>& interfaces) {
         [](const control::Snapshot& s) { return std::uint64_t{s.filter_rolled_back ? 1u : 0u}; });
 }
 
+void sets(Exposition& out, const std::vector<InterfaceMetrics>& interfaces) {
+  const auto each = [&](const char* name, const char* help, auto values) {
+    out.family(name, Type::gauge, help);
+    for (const InterfaceMetrics& one : interfaces)
+      if (one.sets)
+        for (const control::SetInfo& set : *one.sets) values(one.interface, set);
+  };
+  each("weir_set_entries", "Entries of a named set that are in force, by family.",
+       [&](const std::string& interface, const control::SetInfo& set) {
+         out.sample({{"interface", interface}, {"set", set.name}, {"family", "ipv4"}}, set.v4);
+         out.sample({{"interface", interface}, {"set", set.name}, {"family", "ipv6"}}, set.v6);
+       });
+  each("weir_set_entries_with_ttl", "Of those, the ones that end by themselves.",
+       [&](const std::string& interface, const control::SetInfo& set) {
+         out.sample({{"interface", interface}, {"set", set.name}}, set.ending);
+       });
+  each("weir_set_rules", "Rules that ask for the set.", [&](const std::string& interface, const control::SetInfo& set) {
+    out.sample({{"interface", interface}, {"set", set.name}}, std::uint64_t{set.rules.size()});
+  });
+  const auto gauge = [&](const char* name, const char* help, auto value) {
+    out.family(name, Type::gauge, help);
+    for (const InterfaceMetrics& one : interfaces)
+      if (one.sets) out.sample({{"interface", one.interface}}, std::uint64_t{value(*one.sets)});
+  };
+  gauge("weir_sets", "Named sets.", [](const std::vector<control::SetInfo>& sets) { return sets.size(); });
+  gauge("weir_sets_capacity", "As many named sets there can be.",
+        [](const std::vector<control::SetInfo>&) { return std::size_t{WEIR_MAX_SETS}; });
+  gauge("weir_set_entries_capacity",
+        "As many entries all sets can have in all; an entry that two sets share counts once, unless it has a time to "
+        "live.",
+        [](const std::vector<control::SetInfo>&) { return std::size_t{WEIR_MAX_SET_ENTRIES}; });
+}
+
+void syn_guard(Exposition& out, const std::vector<InterfaceMetrics>& interfaces) {
+  out.family("weir_syn_guard_mode", Type::gauge, "1 at the mode that the SYN guard is switched to.");
+  for (const InterfaceMetrics& one : interfaces)
+    for (const auto mode : {control::SynGuardMode::off, control::SynGuardMode::on, control::SynGuardMode::automatic})
+      out.sample({{"interface", one.interface}, {"mode", control::syn_guard_name(mode)}},
+                 std::uint64_t{one.syn_guard.mode == mode ? 1u : 0u});
+  out.family("weir_syn_guard_rate", Type::gauge,
+             "New connections a second of an entry above which `auto` switches it on.");
+  for (const InterfaceMetrics& one : interfaces)
+    out.sample({{"interface", one.interface}}, std::uint64_t{one.syn_guard.rate});
+  out.family("weir_syn_guard_engine", Type::gauge, "1 where an engine is there in whose name XDP can answer.");
+  for (const InterfaceMetrics& one : interfaces)
+    out.sample({{"interface", one.interface}}, std::uint64_t{one.syn_guard.engine ? 1u : 0u});
+  const auto each = [&](const char* name, const char* help, auto value) {
+    family(out, interfaces, name, Type::gauge, help,
+           [&](const std::string& interface, const control::Snapshot& s, const Observation&) {
+             for (const control::SteerEntry& e : s.steered)
+               if (!e.reserved)
+                 out.sample({{"interface", interface}, {"entry", e.selector.to_string()}},
+                            std::uint64_t{value(e.syn_guard)});
+           });
+  };
+  each("weir_syn_guard_on", "1 while XDP answers new connections of the entry by SYN cookies.",
+       [](const control::SynGuardState& g) { return g.on ? 1u : 0u; });
+  each("weir_syn_guard_syns_per_second",
+       "New connections of the last whole second; counted while the guard is not off.",
+       [](const control::SynGuardState& g) { return g.syns_per_second; });
+}
+
 void steering(Exposition& out, const std::vector<InterfaceMetrics>& interfaces) {
   const auto each = [&](const char* name, Type type, const char* help, auto value) {
     family(out, interfaces, name, type, help,
@@ -158,8 +220,11 @@ void engines(Exposition& out, const std::vector<InterfaceMetrics>& interfaces) {
 
 // One look, with a second at most for the engine.
 Outcome<InterfaceMetrics> look_at(control::Instance instance) {
-  TopSource source(std::move(instance));
+  InterfaceMetrics out;
   const Instant began = control::monotonic_now();
+  out.syn_guard = control::read_syn_guard(instance.maps());
+  if (auto sets = control::list_sets(instance.maps(), began)) out.sets = std::move(*sets);
+  TopSource source(std::move(instance));
   source.look(began);
   source.ask(began);
   const Instant until = began + Duration::seconds(1);
@@ -170,7 +235,9 @@ Outcome<InterfaceMetrics> look_at(control::Instance instance) {
   }
   auto seen = source.observation();
   if (!seen) return fail(source.notice(), EIO);
-  return InterfaceMetrics{source.interface(), std::move(*seen)};
+  out.interface = source.interface();
+  out.seen = std::move(*seen);
+  return out;
 }
 
 Outcome<Exposition> collect(const std::optional<std::string>& interface) {
@@ -210,7 +277,9 @@ Exposition metrics_of(const std::vector<InterfaceMetrics>& interfaces) {
   Exposition out;
   frames(out, interfaces);
   filter(out, interfaces);
+  sets(out, interfaces);
   steering(out, interfaces);
+  syn_guard(out, interfaces);
   engines(out, interfaces);
   return out;
 }

@@ -3,18 +3,23 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "prometheus.h"
 #include "table.h"
 #include "traffic.h"
+#include "weir/control/sets.h"
+#include "weir/control/syn_guard.h"
 
 namespace weir::cli {
 
 struct InterfaceMetrics {
   std::string interface;
   Observation seen;  // connections: nothing where the engine has not answered
+  std::optional<std::vector<control::SetInfo>> sets;  // nothing where they could not be read
+  control::SynGuard syn_guard;
 };
 
 // Pure.

@@ -7,6 +7,7 @@
 #include "files.h"
 #include "filter_change.h"
 #include "output.h"
+#include "set_stream.h"
 #include "table.h"
 #include "weir/control/heartbeat.h"
 #include "weir/control/sets.h"
@@ -90,14 +91,15 @@ Outcome<int> run_set_add(const Context& context) {
                         *made ? "made" : "is there already: nothing was changed"));
     return kOk;
   }
-  const auto prefixes = wanted_prefixes(context);
-  if (!prefixes) return Err(prefixes.error());
   std::uint32_t ttl = 0;
   if (ttl_text) {
     const auto parsed = control::parse_ttl(*ttl_text);
     if (!parsed) return Err(parsed.error());
     ttl = *parsed;
   }
+  if (context.args.get_or("PREFIX", "") == "-") return stream_set_changes(context, control::SetVerb::add, ttl);
+  const auto prefixes = wanted_prefixes(context);
+  if (!prefixes) return Err(prefixes.error());
   const auto change = begin_filter_change(context);
   if (!change) return Err(change.error());
   const auto added = control::add_to_set(change->instance.maps(), name, *prefixes, ttl, control::monotonic_now());
@@ -129,6 +131,7 @@ Outcome<int> run_set_del(const Context& context) {
       print(fmt::format("{}: removed set {} with {}\n", change->instance.interface(), name, entries_text(*removed)));
     return kOk;
   }
+  if (context.args.get_or("PREFIX", "") == "-") return stream_set_changes(context, control::SetVerb::del, 0);
   const auto prefixes = wanted_prefixes(context);
   if (!prefixes) return Err(prefixes.error());
   const auto change = begin_filter_change(context);

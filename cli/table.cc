@@ -314,8 +314,8 @@ std::vector<Command> make_commands() {
                    "weir guard list"});
 
   const Arg set = positional("SET", Value::set_name, Need::required, "its name: what rules ask for as @SET");
-  const Arg maybe_entry = positional("PREFIX", Value::set_entry, Need::optional,
-                                     "an address, a network with /LENGTH, or a range: 192.0.2.7-192.0.2.20");
+  const Arg maybe_entry = positional("PREFIX", Value::set_feed, Need::optional,
+                                     "an address, a network with /LENGTH, a range: 192.0.2.7-192.0.2.20, or -");
   table.push_back({"set",
                    "list",
                    "the named sets, and which rules ask for them",
@@ -340,7 +340,9 @@ std::vector<Command> make_commands() {
         keyword("ttl", "TIME", Value::ttl, "it leaves the set by itself after TIME: 60s, 5m, 12h, 7d"), dev},
        Rest::none,
        run_set_add,
-       "An entry that is there already is no error: a TIME begins anew, and one that stays is given none.\n",
+       "An entry that is there already is no error: a TIME begins anew, and one that stays is given none.\n"
+       "- reads changes from standard input, a line each, as they come: ENTRY [ttl TIME], with add or del in\n"
+       "front where one is not the verb's. A line is in force when it is read.\n",
        "weir set add ban 192.0.2.7 ttl 1h"});
   table.push_back({"set",
                    "del",
@@ -348,7 +350,8 @@ std::vector<Command> make_commands() {
                    {set, maybe_entry, dev},
                    Rest::none,
                    run_set_del,
-                   "Exactly that prefix goes: others that cover it stay, and keep its addresses in the set.\n",
+                   "Exactly that prefix goes: others that cover it stay, and keep its addresses in the set.\n"
+                   "- reads changes from standard input, as those of `weir set add`.\n",
                    "weir set del ban 192.0.2.7"});
   table.push_back(
       {"set",

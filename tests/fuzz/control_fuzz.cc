@@ -12,6 +12,7 @@
 #include "weir/control/filter_file.h"
 #include "weir/control/filter_generation.h"
 #include "weir/control/firewall_handover.h"
+#include "weir/control/set_changes.h"
 #include "weir/control/set_list.h"
 #include "weir/control/set_table.h"
 #include "weir/control/test_packet.h"
@@ -174,15 +175,32 @@ void tap(std::string_view text) {
   require(frames == reader.frames());
 }
 
+// A feed, whole and in two pieces that end with a line: the same changes.
+void set_changes(std::string_view text) {
+  using weir::control::SetVerb;
+  std::vector<weir::control::SetChanges> whole;
+  const auto parsed = weir::control::parse_set_changes(text, {"l", 1, 1}, SetVerb::add, 9, whole);
+  if (!parsed) require(parsed.error().message.rfind("l:", 0) == 0);
+  for (const auto& change : whole) {
+    require(!change.items.empty());
+    for (const auto& item : change.items) require((change.verb == SetVerb::del) == (item.ttl == 0));
+  }
+  const std::size_t middle = text.find('\n', text.size() / 2);
+  if (!parsed || middle == std::string_view::npos) return;
+  std::vector<weir::control::SetChanges> pieces;
+  require(weir::control::parse_set_changes(text.substr(0, middle + 1), {"l", 1, 1}, SetVerb::add, 9, pieces).ok());
+  require(weir::control::parse_set_changes(text.substr(middle + 1), {"l", 1, 1}, SetVerb::add, 9, pieces).ok());
+  require(pieces == whole);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
   using Target = void(std::string_view);
-  constexpr Target* kTargets[] = {prefix,      port_range, port,         protocol, inherited, firewall,
-                                  filter_file, rule_word,  packet_words, hex,      frame,     tap,
-                                  set_list};
+  constexpr Target* kTargets[] = {prefix,    port_range,   port, protocol, inherited, firewall, filter_file,
+                                  rule_word, packet_words, hex,  frame,    tap,       set_list, set_changes};
   kTargets[data[0] % std::size(kTargets)](text);
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <map>
 #include <random>
 
+#include "weir/control/set_changes.h"
 #include "weir/control/set_list.h"
 #include "weir/control/set_table.h"
 
@@ -68,6 +69,43 @@ TEST(SetList, SaysWhereAndWhatIsWrong) {
   std::string long_list;
   for (int i = 0; i < 30000; ++i) long_list += "10.0.0.1\n";
   EXPECT_EQ(parse_set_list(long_list, {"list", 1, 1}, [](std::size_t) { return false; }).error().code, ECANCELED);
+}
+
+TEST(SetChanges, ALineEach) {
+  std::vector<SetChanges> out;
+  ASSERT_TRUE(parse_set_changes("192.0.2.1\n192.0.2.2 ttl 5s 192.0.2.3 # twice\n\n add 2001:db8::/32\n"
+                                "del\t192.0.2.1,192.0.2.2\r\ndel 192.0.2.0/24 ttl 5s\naddress # no\n",
+                                {"feed", 7, 1}, SetVerb::add, 60, out)
+                  .error()
+                  .message.rfind("feed:13:1: 'address' is not a prefix", 0) == 0);
+  ASSERT_EQ(out.size(), 2u) << "what the lines before said is told";
+  EXPECT_EQ(out[0].verb, SetVerb::add);
+  EXPECT_THAT(texts(out[0].items),
+              ElementsAre("192.0.2.1 ttl 60s", "192.0.2.2 ttl 5s", "192.0.2.3 ttl 60s", "2001:db8::/32 ttl 60s"));
+  EXPECT_EQ(out[1].verb, SetVerb::del);
+  EXPECT_THAT(texts(out[1].items), ElementsAre("192.0.2.1", "192.0.2.2", "192.0.2.0/24"));
+  out.clear();
+  ASSERT_TRUE(parse_set_changes("192.0.2.1\nadd 192.0.2.2\n10.0.0.0/8", {"feed", 1, 1}, SetVerb::del, 0, out).ok());
+  EXPECT_EQ(out, (std::vector<SetChanges>{{SetVerb::del, {{prefix("192.0.2.1"), 0}}},
+                                          {SetVerb::add, {{prefix("192.0.2.2"), 0}}},
+                                          {SetVerb::del, {{prefix("10.0.0.0/8"), 0}}}}));
+  const struct {
+    const char* text;
+    const char* says;
+  } cases[] = {
+      {"add\n", "feed:1:1: add and del are of an entry"},
+      {"1.2.3.4\ndel # nothing\n", "feed:2:1: add and del are of an entry"},
+      {"1.2.3.4\nttl 5s\n", "feed:2:1: ttl comes after an entry"},
+      {"del add 1.2.3.4\n", "feed:1:5: 'add' is not a prefix"},
+      {"  del  1.2.3.4/8\n", "feed:1:8: '1.2.3.4/8' has bits set"},
+  };
+  for (const auto& c : cases) {
+    out.clear();
+    const auto done = parse_set_changes(c.text, {"feed", 1, 1}, SetVerb::add, 0, out);
+    ASSERT_FALSE(done.ok()) << c.text;
+    EXPECT_THAT(done.error().message, HasSubstr(c.says)) << c.text;
+    EXPECT_EQ(done.error().code, EINVAL);
+  }
 }
 
 class Table : public testing::Test {
@@ -179,9 +217,7 @@ TEST_F(Table, AsAPlainMapHasIt) {
     const auto at = plain.find({set, asked});
     const bool expected = at != plain.end() && (at->second == 0 || now < at->second);
     ASSERT_EQ(found.has_value(), expected) << to_string(asked) << " at step " << step;
-    if (expected) {
-      ASSERT_EQ(found->end, at->second);
-    }
+    if (expected) { ASSERT_EQ(found->end, at->second); }
   }
   std::size_t live = 0, seen = 0;
   for (const auto& [key, end] : plain) live += end == 0 || now < end ? 1u : 0u;

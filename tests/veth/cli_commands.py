@@ -349,6 +349,93 @@ class Commands(unittest.TestCase):
                          r"^veth0: drop: a filter rule refused it \(filter_drop\)\n  packet    tcp 10\.77\.0\.2:40000 -> "
                          r"10\.77\.0\.1:9 S, 54 octets\n  rule      bad, number 1 of 2: drop from 10\.77\.0\.2/32\n$")
 
+    def feed(self, *argv, text):
+        return subprocess.run([str(lab.WEIR), "-n", self.server.netns, *argv], input=text, text=True, capture_output=True, check=False, timeout=60)
+
+    def test_a_feed_changes_a_set_line_by_line(self):
+        self.server.weir("attach", "veth0")
+        refused = self.feed("set", "add", "ban", "-", text="192.0.2.1\n")
+        self.assertEqual((refused.returncode, "there is no set ban" in refused.stderr), (1, True))
+        self.server.weir("set", "add", "ban")
+
+        def entries():
+            return sorted(e["entry"] for e in self.json("set", "show", "ban")["entries"])
+        many = "".join(f"10.{i >> 8}.{i & 255}.0/24\n2001:db8:{i:x}::/48 ttl 1h\n" for i in range(10000))
+        done = self.feed("-j", "set", "add", "ban", "-", text=many + "del 10.0.0.0/24\n10.0.1.0/24\n")
+        self.assertEqual(json.loads(done.stdout), {"interface": "veth0", "name": "ban", "added": 20000, "removed": 1, "unchanged": 1}, done.stderr)
+        self.assertEqual(len(entries()), 19999)
+        done = self.feed("set", "del", "ban", "-", text=many)
+        self.assertEqual((done.stdout, done.returncode), ("veth0: set ban: 0 entries in, 19999 out, 1 unchanged\n", 0))
+        self.assertEqual(entries(), [])
+        done = self.feed("set", "add", "ban", "-", text="192.0.2.1\n192.0.2.2\nnonsense\n192.0.2.3\n")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertRegex(done.stderr, r"^weir: stdin:3:1: 'nonsense' is not a prefix.*; until then 2 entries in, 0 out, 0 unchanged\n$")
+        self.assertEqual(entries(), ["192.0.2.1", "192.0.2.2"])
+        done = self.feed("set", "add", "ban", "-", text="192.0.2.4" + " " * 70000)
+        self.assertRegex(done.stderr, r"^weir: stdin:1: a line of more than 65536 octets")
+        # One that is open: each line is in force when it is read, and others change the set between.
+        child = subprocess.Popen([str(lab.WEIR), "-n", self.server.netns, "set", "del", "ban", "-"], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=lab._die_with_parent)
+        for line, after in (("192.0.2.1", ["192.0.2.2"]), ("add 2001:db8::1 ttl 1h", ["192.0.2.2", "2001:db8::1"])):
+            child.stdin.write(line + "\n")
+            child.stdin.flush()
+            lab.wait_until(lambda: entries() == after, line)
+        self.server.weir("set", "add", "ban", "192.0.2.5")
+        self.server.weir("detach", "veth0")
+        self.server.weir("attach", "veth0")
+        self.server.weir("set", "add", "ban")
+        self.server.weir("set", "add", "ban", "192.0.2.5")
+        _, said = child.communicate("192.0.2.5\n", timeout=30)
+        self.assertEqual((child.returncode, "attached anew" in said, "until then 1 entry in, 1 out" in said), (1, True, True), said)
+        self.assertEqual(entries(), ["192.0.2.5"])
+
+    def test_what_is_asked_names_the_set_and_the_entry(self):
+        self.server.weir("attach", "veth0")
+        self.server.weir("set", "add", "bad")
+        self.server.weir("set", "add", "ours")
+        for entry in ("198.51.100.0/24", "198.51.0.0/16", "198.51.100.7", "2001:db8::/32", "2001:db8:0:1::/64"):
+            self.server.weir("set", "add", "bad", entry)
+        self.server.weir("set", "add", "ours", "10.77.0.0/24", "ttl", "1h")
+        self.server.weir("set", "add", "ours", "fd77::1")
+        # Ends now, and hides nothing.
+        self.server.weir("set", "add", "bad", "198.51.100.9", "ttl", "1s")
+        self.server.weir("set", "add", "bad", "2001:db8::9", "ttl", "1s")
+        self.server.weir("set", "add", "bad", "203.0.113.9", "ttl", "1s")
+        self.server.weir("filter", "add", "name", "both", "drop", "from", "@bad", "to", "@ours")
+        self.server.weir("filter", "add", "name", "one", "drop", "from", "@bad")
+        lab.wait_until(lambda: not any(e["entry"] in ("198.51.100.9", "2001:db8::9", "203.0.113.9")
+                                       for e in self.json("set", "show", "bad")["entries"]), "the end of three entries")
+
+        def named(*words):
+            told = self.asked(*words)
+            return (told["rule"] or {}).get("name"), [(s["word"], s["set"], s["entry"], s["ttl"] is not None)
+                                                      for s in (told["rule"] or {}).get("sets", [])], [
+                (e["word"], e["set"], e["entry"], e["seconds_ago"] >= 1) for e in told["ended"]]
+        v4, v6 = ("to", "ours", "10.77.0.0/24", True), ("to", "ours", "fd77::1", False)
+        self.assertEqual(named("from", "198.51.100.7", "port", "9"), ("both", [("from", "bad", "198.51.100.7", False), v4], []))
+        self.assertEqual(named("from", "198.51.100.8", "port", "9"), ("both", [("from", "bad", "198.51.100.0/24", False), v4], []))
+        self.assertEqual(named("from", "198.51.1.1", "to", "10.9.9.9", "port", "9"),
+                         ("one", [("from", "bad", "198.51.0.0/16", False)], []))
+        self.assertEqual(named("from", "198.51.100.9", "port", "9"), ("both", [("from", "bad", "198.51.100.0/24", False), v4],
+                                                                     [("from", "bad", "198.51.100.9", True)]))
+        self.assertEqual(named("from", "2001:db8:0:1::5", "port", "9"), ("both", [("from", "bad", "2001:db8:0:1::/64", False), v6], []))
+        self.assertEqual(named("from", "2001:db8::9", "port", "9", "vlan", "7"),
+                         ("both", [("from", "bad", "2001:db8::/32", False), v6], [("from", "bad", "2001:db8::9", True)]))
+        self.assertEqual(named("from", "203.0.113.9", "port", "9"), (None, [], [("from", "bad", "203.0.113.9", True)]))
+        self.assertEqual(named("from", "192.0.2.1", "port", "9"), (None, [], []))
+        self.assertEqual(named("hex", "ff:ff:ff:ff:ff:ff 020000000001 0806"), (None, [], []))
+        text = self.text("filter", "test", "from", "198.51.100.9", "port", "9")
+        self.assertRegex(text, r"(?m)^  rule      both, number 0 of 2: drop from @bad to @ours\n  entry     from @bad: 198\.51\.100\.0/24\n"
+                               r"  entry     to @ours: 10\.77\.0\.0/24, for another \d+ s\n"
+                               r"  note      from @bad: 198\.51\.100\.9 was an entry, and ended \d+ s ago$")
+        ethernet = bytes.fromhex("020000000001020000000002")
+        dns = ethernet + bytes.fromhex("0800450000240000000040110000c63301010a4d0001") + struct.pack(">HHHH", 9, 53, 16, 0) + bytes(8)
+        capture = self.pcap([dns])
+        self.assertRegex(self.text("filter", "test", "pcap", capture),
+                         r"(?m)^ +1  drop   filter_drop by both \(@bad 198\.51\.0\.0/16\) \(@ours 10\.77\.0\.0/24\)  udp ")
+        self.assertEqual([s["entry"] for s in self.json("filter", "test", "pcap", capture)["packets"][0]["rule"]["sets"]],
+                         ["198.51.0.0/16", "10.77.0.0/24"])
+
     def pcap(self, packets, link=1, magic=0xa1b2c3d4, cut=65535):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)

@@ -114,6 +114,35 @@ class Metrics(unittest.TestCase):
         self.assertEqual(self.value(samples, "weir_filter_trial"), 1)
         self.assertTrue(3500 < self.value(samples, "weir_filter_trial_remaining_seconds") <= 3600)
 
+    def test_sets_and_the_syn_guard(self):
+        samples = self.metrics()
+        self.assertEqual(self.value(samples, "weir_sets"), 0)
+        self.assertNotIn("weir_set_entries", {name for name, _ in samples})
+        self.assertEqual([self.value(samples, "weir_syn_guard_mode", mode=m) for m in ("off", "on", "auto")], [1, 0, 0])
+        self.server.weir("set", "add", "ban")
+        self.server.weir("set", "add", "other")
+        for entry in ("192.0.2.0/24", "192.0.2.7", "2001:db8::1"):
+            self.server.weir("set", "add", "ban", entry)
+        self.server.weir("set", "add", "ban", "2001:db8::2", "ttl", "1h")
+        self.server.weir("set", "add", "other", "192.0.2.7")
+        self.server.weir("filter", "add", "drop", "from", "@ban")
+        self.server.weir("steer", "add", 8080)
+        self.server.weir("syn-guard", "auto", "rate", 1234)
+        samples = self.metrics()
+        for name, ipv4, ipv6, ending, rules in (("ban", 2, 2, 1, 1), ("other", 1, 0, 0, 0)):
+            self.assertEqual(self.value(samples, "weir_set_entries", set=name, family="ipv4"), ipv4)
+            self.assertEqual(self.value(samples, "weir_set_entries", set=name, family="ipv6"), ipv6)
+            self.assertEqual(self.value(samples, "weir_set_entries_with_ttl", set=name), ending)
+            self.assertEqual(self.value(samples, "weir_set_rules", set=name), rules)
+        self.assertEqual(self.value(samples, "weir_sets"), 2)
+        self.assertEqual(self.value(samples, "weir_sets_capacity"), 16)
+        self.assertEqual(self.value(samples, "weir_set_entries_capacity"), 1 << 21)
+        self.assertEqual([self.value(samples, "weir_syn_guard_mode", mode=m) for m in ("off", "on", "auto")], [0, 0, 1])
+        self.assertEqual(self.value(samples, "weir_syn_guard_rate"), 1234)
+        self.assertEqual(self.value(samples, "weir_syn_guard_engine"), 0)
+        self.assertEqual(self.value(samples, "weir_syn_guard_on", entry="tcp 8080"), 0)
+        self.assertEqual(self.value(samples, "weir_syn_guard_syns_per_second", entry="tcp 8080"), 0)
+
     def test_what_the_engine_tells(self):
         cookie = lab.netns_cookie(self.server.netns)
         listener = socket.socket(socket.AF_UNIX)

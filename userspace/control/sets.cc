@@ -70,12 +70,6 @@ Outcome<std::pair<OpenTable, unsigned>> find_set(const xdp::Maps& maps, std::str
   return std::pair{std::move(all->tables[0]), *number};
 }
 
-SetItem item_of(const SetEntry& e, Instant now) {
-  const std::uint32_t seconds = whole_seconds(now);
-  // The second that was begun is not counted, as when it was added.
-  return {e.prefix, e.end == 0 ? 0 : std::max(e.end - seconds, 2u) - 1};
-}
-
 bool by_prefix(const SetItem& a, const SetItem& b) { return a.prefix < b.prefix; }
 
 std::vector<SetItem> items_of(const SetTable& table, unsigned set, Instant now) {
@@ -136,28 +130,28 @@ bool asks_for(const Rule& rule, std::string_view set) {
 
 // In place where there is room, else in a larger table.
 Outcome<SetChange> add_to_table(const xdp::Maps& maps, OpenTable& open, unsigned set, std::string_view name,
-                                std::span<const SetPrefix> prefixes, std::uint32_t ttl, Instant now) {
+                                std::span<const SetItem> items, Instant now) {
   const std::uint32_t seconds = whole_seconds(now);
   SetChange out;
   SetTable table = open.table();
   const weir_set_header& h = table.header();
   // Those in use are at least those that live: counting is needed only near the end.
-  if (std::size_t{h.narrow_used} + h.wide_used + prefixes.size() > WEIR_MAX_SET_ENTRIES) {
+  if (std::size_t{h.narrow_used} + h.wide_used + items.size() > WEIR_MAX_SET_ENTRIES) {
     std::size_t live = 0;
     table.each(seconds, [&](const SetEntry&, std::uint16_t) { ++live; });
-    for (const SetPrefix& p : prefixes) live += table.entry(set, p, seconds) ? 0u : 1u;
+    for (const SetItem& item : items) live += table.entry(set, item.prefix, seconds) ? 0u : 1u;
     if (live > WEIR_MAX_SET_ENTRIES)
       return xdp::fail("the sets are full with " + std::to_string(WEIR_MAX_SET_ENTRIES) +
                            " entries in all: nothing was changed; remove some (weir set del), or join prefixes",
                        ENOSPC);
   }
-  for (std::size_t i = 0; i < prefixes.size(); ++i) {
-    const SetEntry entry{prefixes[i], ttl == 0 ? 0 : seconds + 1 + ttl};
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const SetEntry entry{items[i].prefix, items[i].ttl == 0 ? 0 : seconds + 1 + items[i].ttl};
     const SetTable::Change change = table.add(set, entry, seconds);
     if (change == SetTable::Change::full) {
-      WantedSet rest{std::string(name), std::vector<SetItem>{}};
-      for (const SetPrefix& p : prefixes.subspan(i)) rest.items->push_back({p, ttl});
-      for (const SetPrefix& p : prefixes.subspan(i)) ++(table.entry(set, p, seconds) ? out.unchanged : out.changed);
+      const auto left = items.subspan(i);
+      const WantedSet rest{std::string(name), std::vector<SetItem>(left.begin(), left.end())};
+      for (const SetItem& item : left) ++(table.entry(set, item.prefix, seconds) ? out.unchanged : out.changed);
       if (auto r = replace(maps, open, 0, std::span(&rest, 1), now); !r) return Err(r.error());
       return out;
     }
@@ -167,6 +161,12 @@ Outcome<SetChange> add_to_table(const xdp::Maps& maps, OpenTable& open, unsigned
 }
 
 }  // namespace
+
+SetItem item_of(const SetEntry& e, Instant now) {
+  const std::uint32_t seconds = whole_seconds(now);
+  // The second that was begun is not counted, as when it was added.
+  return {e.prefix, e.end == 0 ? 0 : std::max(e.end - seconds, 2u) - 1};
+}
 
 Outcome<std::vector<SetInfo>> list_sets(const xdp::Maps& maps, Instant now) {
   const auto all = in_force(maps, now);
@@ -251,6 +251,13 @@ Outcome<std::uint64_t> delete_set(const xdp::Maps& maps, std::string_view name, 
 
 Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std::span<const SetPrefix> prefixes,
                               std::uint32_t ttl, Instant now) {
+  std::vector<SetItem> items;
+  for (const SetPrefix& prefix : prefixes) items.push_back({prefix, ttl});
+  return add_to_set(maps, name, items, now);
+}
+
+Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std::span<const SetItem> items,
+                              Instant now) {
   auto all = in_force(maps, now);
   if (!all) return Err(all.error());
   if (all->tables.empty() || !all->tables[0].table().find(name)) return no_set(name);
@@ -258,7 +265,7 @@ Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std:
   for (OpenTable& table : all->tables) {
     const auto number = table.table().find(name);
     if (!number) continue;
-    auto changed = add_to_table(maps, table, *number, name, prefixes, ttl, now);
+    auto changed = add_to_table(maps, table, *number, name, items, now);
     if (!changed) return Err(changed.error());
     if (!out) out = *changed;
   }

@@ -29,6 +29,9 @@
 
 namespace weir::control {
 
+// As a list has the entry, which lives: `ttl` is what is left.
+SetItem item_of(const SetEntry& entry, Instant now);
+
 struct SetInfo {
   std::string name;
   std::uint64_t v4 = 0;
@@ -54,6 +57,9 @@ struct SetChange {
   std::uint64_t unchanged = 0;  // added: they were there (one that stays is given no end); removed: they were not
 };
 // ENOSPC: nothing was changed.
+Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std::span<const SetItem> items,
+                              Instant now);
+// All with the same time to live; 0: they stay.
 Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std::span<const SetPrefix> prefixes,
                               std::uint32_t ttl, Instant now);
 // Entries of exactly these prefixes; others that cover them stay.

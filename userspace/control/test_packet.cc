@@ -300,6 +300,23 @@ std::string body_text(Reader& r, unsigned type) {
 
 }  // namespace
 
+std::optional<FrameAddresses> frame_addresses(std::span<const std::byte> frame) {
+  Reader r(frame);
+  const auto ethernet = r.take(14);
+  if (!ethernet) return {};
+  unsigned type = at16(*ethernet, 12);
+  for (int i = 0; i < 2 && (type == kVlanType || type == kVlanServiceType); ++i) {
+    const auto t = r.take(4);
+    if (!t) return {};
+    type = at16(*t, 2);
+  }
+  if (type == kIpv4Type)
+    if (const auto h = r.take(20)) return FrameAddresses{IpAddress::v4(&(*h)[12]), IpAddress::v4(&(*h)[16])};
+  if (type == kIpv6Type)
+    if (const auto h = r.take(40)) return FrameAddresses{IpAddress::v6(&(*h)[8]), IpAddress::v6(&(*h)[24])};
+  return {};
+}
+
 std::string frame_text(std::span<const std::byte> frame) { return frame_text(frame, frame.size()); }
 
 std::string frame_text(std::span<const std::byte> beginning, std::size_t length) {

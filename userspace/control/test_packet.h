@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,12 @@ Outcome<std::vector<std::byte>> parse_hex(std::string_view text);
 
 // One line: "tcp 192.0.2.1:40000 -> 198.51.100.7:443 S, 54 octets". Of any octets; what cannot be read is left out.
 std::string frame_text(std::span<const std::byte> frame);
+// Those of its IP header, behind up to two VLAN tags; nothing where it has none.
+struct FrameAddresses {
+  IpAddress source;
+  IpAddress destination;
+};
+std::optional<FrameAddresses> frame_addresses(std::span<const std::byte> frame);
 // Of a frame of that length, of which `beginning` is at hand.
 std::string frame_text(std::span<const std::byte> beginning, std::size_t length);
 
