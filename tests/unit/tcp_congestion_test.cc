@@ -31,6 +31,20 @@ TEST(TcpNewReno, UndoBringsBackWindowAndThreshold) {
   EXPECT_EQ(c.ssthresh(), kNoThreshold);
 }
 
+// RFC 3465 2.1, of a window that is not whole segments.
+TEST(TcpNewReno, AWindowOfWholeSegmentsIsWhatGrowthWaitsFor) {
+  NewReno c;
+  c.open(5 * kMss, moment_at(at_ms(0), 0));
+  c.on_loss(moment_at(at_ms(0), 5 * kMss));
+  ASSERT_EQ(c.cwnd(), 5 * kMss / 2);
+  AckEvent ack = ack_of(kMss, at_ms(100));
+  ack.peak_in_flight = 2 * kMss;
+  c.on_ack(ack);
+  EXPECT_EQ(c.cwnd(), 5 * kMss / 2);
+  c.on_ack(ack);
+  EXPECT_EQ(c.cwnd(), 7 * kMss / 2) << "two segments are all that it lets out";
+}
+
 TEST(TcpNewReno, AMarkIsALoss) {
   NewReno c;
   c.open(40 * kMss, moment_at(at_ms(0), 0));

@@ -42,9 +42,20 @@ TEST_P(TcpRecovery, FastRetransmitWithSack) {
   EXPECT_EQ(p.info().sacked, 3'000u);
   EXPECT_EQ(p.info().in_flight, 7'000u) << "ten, less three at the peer, less one lost, and that one again";
   p.ack_segments(10);
-  EXPECT_EQ(p.info().cwnd, 5'000u) << "RFC 9937: ssthresh";
+  EXPECT_EQ(p.info().cwnd, 6'000u) << "RFC 9937: ssthresh; RFC 5681: a segment for the window that this ACK told of";
   EXPECT_EQ(p.info().timeouts, 0u);
   EXPECT_EQ(p.info().delivered, 11'000u);
+}
+
+TEST_P(TcpRecovery, TheAckThatEndsItCountsForGrowth) {
+  Flight p(setting(GetParam()));
+  p.fill(10);
+  p.wait(kRtt);
+  p.ack_segments(0, {{1, 10}});
+  EXPECT_EQ(p.leave(), Numbers{0});
+  EXPECT_EQ(p.info().cwnd, 5'000u);
+  p.ack_segments(10);
+  EXPECT_EQ(p.info().cwnd, 5'000u) << "by the one segment that is news";
 }
 
 TEST_P(TcpRecovery, OnlyWhatIsLostIsSentAgain) {

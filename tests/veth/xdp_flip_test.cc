@@ -137,7 +137,11 @@ class XdpFlip : public VethTest, public ::testing::WithParamInterface<Family> {
 
   std::map<std::string, std::uint64_t> hits() {
     std::map<std::string, std::uint64_t> out;
-    for (const Rule& r : control::filter_state(maps(), control::monotonic_now()).value().rules)
+    // Held by name: the loop would keep the rules, not the answer that they are in.
+    const auto state = control::filter_state(maps(), control::monotonic_now());
+    EXPECT_TRUE(state.ok()) << state.error().message;
+    if (!state) return out;
+    for (const Rule& r : state->rules)
       out[r.name.rfind("other", 0) == 0 ? "other" : r.name] += r.hits.packets;
     return out;
   }

@@ -221,7 +221,6 @@ bool Connection::is_dsack(const Segment& seg) const {
 void Connection::on_tracked_ack(const Segment& seg, Instant now) {
   Recovery& r = *recovery_;
   AckScan scan;
-  bool mending = r.phase == Phase::recovery;  // the ACK that ends it does not open the window either
   std::uint32_t flight_before = r.out.pipe() + r.out.lost();
   scan.moved = seg.ack.after(snd_.una);
   auto seen = [&](const Transmission& t, std::uint32_t bytes, bool whole) {
@@ -285,7 +284,7 @@ void Connection::on_tracked_ack(const Segment& seg, Instant now) {
     ack.rtt = scan.rtt;
     // RFC 3042 2: what may be a loss does not open the window, unless the path is known to reorder.
     bool doubtful = r.phase == Phase::open && !scan.moved && !r.rack.reordering_seen();
-    ack.in_recovery = mending || r.phase == Phase::recovery || doubtful;
+    ack.in_recovery = r.phase == Phase::recovery || doubtful;
     if (scan.any) ack.rate = r.delivery.sample(scan.newest, now, delivered_, lost_bytes_, rtt_.min_rtt());
     congestion_.on_ack(ack);
   }

@@ -28,10 +28,12 @@ void NewReno::on_ack(const AckEvent& ack) {
   }
   after_timeout_ = false;
   if (cwnd_ > ack.peak_in_flight + ack.mss) return;
-  // RFC 3465 2.1: a segment for each window of bytes acknowledged.
+  // RFC 3465 2.1: a segment for each window of bytes acknowledged. What a halving leaves beyond whole segments never is
+  // in flight, and would make a small window wait for a segment more.
+  std::uint32_t used = cwnd_ - cwnd_ % ack.mss;
   counted_ += ack.acked;
-  if (counted_ < cwnd_) return;
-  counted_ -= cwnd_;
+  if (counted_ < used) return;
+  counted_ -= used;
   cwnd_ = std::min(cwnd_ + ack.mss, kMostWindow);
 }
 
