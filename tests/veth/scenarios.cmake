@@ -1,7 +1,7 @@
 # The stories of the issue, told with real programs: one ctest a file, each in namespaces of its own.
 find_program(WEIR_PYTHON python3 REQUIRED)
 # With a sanitizer the long ones would say nothing new and take their time; the soak is what they are for.
-set(scenarios main_job dump promise1 promise2 ownership selectors syn_guard peers fast_open soak)
+set(scenarios main_job dump promise1 promise2 ownership selectors syn_guard ssh peers fast_open soak)
 if(NOT WEIR_SANITIZE)
   list(APPEND scenarios load)
 endif()
