@@ -6,7 +6,7 @@ namespace weir::cli {
 EngineView view(const control::QueueStatus& queue) {
   if (queue.engine == control::EngineState::absent) return {false, false, false, "absent"};
   // A killed one's last beat would pass for alive until a second is over.
-  if (control::engine_dead(queue.heartbeat_age, queue.pid)) return {false, false, true, "dead"};
+  if (queue.dead) return {false, false, true, "dead"};
   return {true, queue.engine == control::EngineState::alive, false, control::engine_state_name(queue.engine)};
 }
 

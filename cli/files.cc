@@ -72,6 +72,22 @@ class Bar {
   std::chrono::steady_clock::time_point last_;
 };
 
+// What is no text, and how it becomes that; as it is published, a list often is.
+struct Packing {
+  std::string_view begins;
+  const char* name;
+  const char* unpack;
+};
+constexpr Packing kPackings[] = {{"\x1f\x8b", "compressed by gzip", "zcat"},
+                                 {"PK\x03\x04", "a zip archive", "unzip -p"},
+                                 {"\xfd"
+                                  "7zXZ",
+                                  "compressed by xz", "xzcat"},
+                                 {"BZh", "compressed by bzip2", "bzcat"},
+                                 {"\x28\xb5\x2f\xfd", "compressed by zstd", "zstdcat"},
+                                 {"\xff\xfe", "UTF-16", "iconv -f UTF-16 -t UTF-8"},
+                                 {"\xfe\xff", "UTF-16", "iconv -f UTF-16 -t UTF-8"}};
+
 }  // namespace
 
 Outcome<std::string> read_file(const std::string& path, std::string_view kind) {
@@ -88,6 +104,11 @@ Outcome<std::string> read_file(const std::string& path, std::string_view kind) {
       return fail(fmt::format("{} is larger than 256 MiB: is it a file of {}?", path, kind), EFBIG);
   }
   if (std::ferror(file.get()) != 0) return fail(fmt::format("reading {}: {}", path, std::strerror(errno)), errno);
+  for (const Packing& p : kPackings)
+    if (std::string_view(text).substr(0, p.begins.size()) == p.begins)
+      return fail(
+          fmt::format("{} is {}: unpack it (`{} FILE |`), and give - for standard input", path, p.name, p.unpack),
+          EINVAL);
   return text;
 }
 

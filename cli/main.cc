@@ -24,11 +24,12 @@ struct Globals {
 
 // One line, whatever words it quotes: a name may hold line ends, or what a terminal obeys.
 void print_error(std::string_view message) {
+  // One line, of which nothing is obeyed: it may quote what a file or a packet holds.
   std::string line(message);
   for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+    if (static_cast<unsigned char>(c) < 0x20) c = '?';
   }
-  fmt::print(stderr, "weir: {}\n", line);
+  fmt::print(stderr, "weir: {}\n", harmless(line));
 }
 
 int usage_error(std::string_view message) {

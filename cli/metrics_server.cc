@@ -49,9 +49,7 @@ class Server {
   Outcome<int> run() {
     Signals signals({SIGINT, SIGTERM});
     for (;;) {
-      // One who waits in the kernel's queue while all places are taken is served when one is free.
-      const bool room = clients_.size() < kMostConnections;
-      std::vector<pollfd> waiting = {{signals.fd(), POLLIN, 0}, {room ? listener_.get() : -1, POLLIN, 0}};
+      std::vector<pollfd> waiting = {{signals.fd(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
       Instant until = Instant::never();
       for (const Client& c : clients_) {
         waiting.push_back({c.fd.get(), static_cast<short>(c.answering ? POLLOUT : POLLIN), 0});
@@ -76,6 +74,8 @@ class Server {
   void accept_one(Instant now) {
     xdp::Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!fd) return;
+    // Those who hold their places and do not ask, or do not read, keep nobody out: the one who came first goes.
+    if (clients_.size() >= kMostConnections) clients_.erase(clients_.begin());
     Client client;
     client.fd = std::move(fd);
     client.until = now + kTimeout;

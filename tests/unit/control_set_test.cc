@@ -40,7 +40,16 @@ TEST(SetList, AsPublishersMakeThem) {
               ElementsAre("::/0", "fd00::/112 ttl 60s", "fd00::1:0 ttl 60s"));
   EXPECT_THAT(list("::fffe:ffff:fffe-::1:0:0:1"), ElementsAre("::fffe:ffff:fffe/127", "::1:0:0:0/127"))
       << "what lies between is IPv4-mapped, and on no wire";
+  EXPECT_THAT(list("\xef\xbb\xbf"
+                   "10.0.0.1 - 10.0.0.2 # one\r\n::1\t-\t::1 ttl 5s\n"),
+              ElementsAre("10.0.0.1", "10.0.0.2", "::1 ttl 5s"));
   EXPECT_TRUE(list("").empty());
+}
+
+TEST(SetList, WhatAListNamesAgainTakesNoRoom) {
+  std::string text;
+  for (unsigned i = 0; i < 3 * WEIR_MAX_SET_ENTRIES; ++i) text += i % 2 != 0 ? "1.1.1.1\n" : "::1 ttl 9\n";
+  EXPECT_THAT(list(text), ElementsAre("1.1.1.1", "::1 ttl 9s"));
 }
 
 TEST(SetList, SaysWhereAndWhatIsWrong) {
@@ -59,6 +68,9 @@ TEST(SetList, SaysWhereAndWhatIsWrong) {
       {"1.2.3.4 ttl 3651d", "list:1:13: '3651d' is not a time to live"},
       {"::ffff:1.2.3.4", "IPv4-mapped"},
       {"host.example", "list:1:1: 'host.example' is not a prefix"},
+      {"1.2.3.4\n- 1.2.3.9", "list:2:1: '-' is not a range"},
+      {"1.2.3.4 -\n1.2.3.9", "list:1:9: '-' is not a range"},
+      {"1.2.3.0/24 - 1.2.3.9", "list:1:1: '1.2.3.0/24-1.2.3.9' is not a range"},
   };
   for (const auto& c : cases) {
     const auto items = parse_set_list(c.text, {"list", 1, 1});
@@ -66,6 +78,7 @@ TEST(SetList, SaysWhereAndWhatIsWrong) {
     EXPECT_THAT(items.error().message, HasSubstr(c.says)) << c.text;
     EXPECT_EQ(items.error().code, EINVAL);
   }
+  EXPECT_LT(parse_set_list(std::string(100'000, '1'), {"list", 1, 1}).error().message.size(), 200u);
   std::string long_list;
   for (int i = 0; i < 30000; ++i) long_list += "10.0.0.1\n";
   EXPECT_EQ(parse_set_list(long_list, {"list", 1, 1}, [](std::size_t) { return false; }).error().code, ECANCELED);

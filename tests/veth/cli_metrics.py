@@ -258,8 +258,10 @@ class Metrics(unittest.TestCase):
     def test_those_who_ask_and_say_nothing_are_let_go(self):
         _, port = self.serving()
         idle = [self.connect(port) for _ in range(30)]
-        # All places are taken; whoever comes now waits for them to run out of time.
+        # All places are taken; whoever comes now has that of the one who came first, and waits for nobody.
         self.assertEqual(self.ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")[0], 200)
+        idle[15].setblocking(False)
+        self.assertRaises(BlockingIOError, idle[15].recv, 1)
         self.assertEqual(idle[0].recv(1), b"")
 
     def test_an_address_that_is_none(self):

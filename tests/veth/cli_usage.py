@@ -126,6 +126,13 @@ class Usage(unittest.TestCase):
             with self.subTest(argv):
                 self.assertOneLine(weir(*argv), 2, expected)
 
+    def test_no_message_commands_a_terminal(self):
+        for octets in (b"\x1b[31mred", b"\xc2\x9b31mred", b"\x9b31mred", b"\x7f\x08\xff\xfe"):
+            done = subprocess.run([str(lab.WEIR), b"set", b"test", b"x", octets], capture_output=True, check=False, timeout=30)
+            self.assertEqual(done.returncode, 2)
+            said = done.stderr.decode("utf-8")
+            self.assertTrue(all(c.isprintable() or c == "\n" for c in said), said)
+
     def test_a_command_that_contradicts_itself_is_refused_before_anything_is_opened(self):
         cases = [
             (["steer", "add", "udp", 53], "TCP only"),

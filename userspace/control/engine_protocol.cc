@@ -59,6 +59,8 @@ std::optional<Outcome<std::string>> EngineQuestion::go_on(Instant now) {
       sent_ += static_cast<std::size_t>(n);
     else if (errno == EAGAIN)
       break;
+    else if (errno == EPIPE || errno == ECONNRESET)
+      sent_ = line_.size();  // it listens no more; what it said before that is there to be read
     else if (errno != EINTR)
       return Outcome<std::string>(Err(xdp::system_error(errno, "asking the engine at " + path_)));
   }
@@ -78,6 +80,8 @@ std::optional<Outcome<std::string>> EngineQuestion::go_on(Instant now) {
       return Outcome<std::string>(std::move(answer_));
     } else if (errno == EAGAIN) {
       break;
+    } else if (errno == ECONNRESET && !answer_.empty() && answer_.back() == '\n') {
+      return Outcome<std::string>(std::move(answer_));  // whole: it was our question that it did not read
     } else if (errno != EINTR) {
       return Outcome<std::string>(Err(xdp::system_error(errno, "reading the engine's answer")));
     }

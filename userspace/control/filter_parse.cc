@@ -19,8 +19,6 @@ constexpr std::uint8_t kIcmpv6 = 58;
 // An Ethernet frame of the usual MTU.
 constexpr std::uint64_t kLeastByteBurst = 1514;
 
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
-
 Err<Error> invalid(std::string message) { return xdp::fail(std::move(message), EINVAL); }
 
 // Decimal digits and nothing else, of at most `max`.
@@ -90,6 +88,12 @@ std::string ip_protocol_name(std::uint8_t protocol) {
   for (const auto& [value, name] : kProtocols)
     if (value == protocol) return name;
   return std::to_string(protocol);
+}
+
+std::string quoted(std::string_view text) {
+  constexpr std::size_t kMost = 60;
+  if (text.size() <= kMost) return "'" + std::string(text) + "'";
+  return "'" + std::string(text.substr(0, kMost)) + "...'";
 }
 
 Outcome<Prefix> parse_prefix(std::string_view text) {

@@ -98,6 +98,8 @@ struct Rule {
 // "any", an address, or address/length. Errors say what is wrong and show a right one; host bits that are set are an
 // error that names the prefix that was probably meant.
 Outcome<Prefix> parse_prefix(std::string_view text);
+// For an error: between quotation marks, and cut where it is long.
+std::string quoted(std::string_view text);
 // "any", "80" or "80-90".
 Outcome<PortRange> parse_port_range(std::string_view text);
 // 1..65535.

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "weir/control/heartbeat.h"
 
+#include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
+
+#include "weir/control/engine_protocol.h"
+#include "weir/xdp/fd.h"
 
 namespace weir::control {
 
@@ -32,6 +38,22 @@ Duration age_of(const weir_heartbeat& heartbeat, Instant now) {
 
 bool no_process(std::uint32_t pid) { return pid == 0 || (kill(static_cast<pid_t>(pid), 0) != 0 && errno == ESRCH); }
 
+// The file of one that was killed is left behind.
+bool nobody_listens(const std::string& socket) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (socket.size() >= sizeof address.sun_path) return false;
+  std::memcpy(address.sun_path, socket.c_str(), socket.size() + 1);
+  const xdp::Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return probe && connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+         errno == ECONNREFUSED;
+}
+
+bool is_dead(const xdp::Maps& maps, const weir_heartbeat& h, Instant now) {
+  const weir_config& config = maps.config();
+  return engine_dead(age_of(h, now), xdp::load(h.pid), engine_socket_path(config.netns_cookie, config.ifindex));
+}
+
 }  // namespace
 
 EngineState engine_state(const weir_heartbeat& heartbeat, Instant now) {
@@ -43,23 +65,23 @@ EngineState engine_state(const weir_heartbeat& heartbeat, Instant now) {
   return age <= WEIR_FLOW_STALE_NS ? EngineState::silent : EngineState::stopped;
 }
 
-bool engine_dead(Duration age, std::uint32_t pid) {
+bool engine_dead(Duration age, std::uint32_t pid, const std::string& socket) {
   constexpr Duration kLate = Duration::milliseconds(400);
-  return age > kLate && no_process(pid);
+  return no_process(pid) && (age > kLate || nobody_listens(socket));
 }
 
 bool any_engine(const xdp::Maps& maps, Instant now) {
   const auto beats = maps.heartbeats();
   return std::any_of(beats.begin(), beats.end(), [&](const weir_heartbeat& h) {
     const EngineState s = engine_state(h, now);
-    return (s == EngineState::alive || s == EngineState::silent) && !engine_dead(age_of(h, now), xdp::load(h.pid));
+    return (s == EngineState::alive || s == EngineState::silent) && !is_dead(maps, h, now);
   });
 }
 
 bool any_process(const xdp::Maps& maps, Instant now) {
   const auto beats = maps.heartbeats();
   return std::any_of(beats.begin(), beats.end(), [&](const weir_heartbeat& h) {
-    return engine_state(h, now) != EngineState::absent && !engine_dead(age_of(h, now), xdp::load(h.pid));
+    return engine_state(h, now) != EngineState::absent && !is_dead(maps, h, now);
   });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "weir/base/time.h"
 #include "weir/common/abi.h"
@@ -21,9 +22,10 @@ const char* engine_state_name(EngineState s);
 
 EngineState engine_state(const weir_heartbeat& heartbeat, Instant now);
 
-// It was killed: its heartbeat, which is due every 250 ms, is late by `age`, and its process does not exist. (One in
-// another pid namespace whose number is free here looks the same, should it be that late.)
-bool engine_dead(Duration age, std::uint32_t pid);
+// It was killed: its process does not exist, and its heartbeat, which is due every 250 ms, is late by `age`, or nobody
+// listens any more at its socket, engine_socket_path(). (One in another pid namespace whose number is free here looks
+// the same, should it be that late.)
+bool engine_dead(Duration age, std::uint32_t pid, const std::string& socket);
 
 // Some queue's engine is alive or silent, and not dead: it can answer.
 bool any_engine(const xdp::Maps& maps, Instant now);

@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "weir/control/caps.h"
+#include "weir/control/engine_protocol.h"
 #include "weir/control/heartbeat.h"
 #include "weir/control/lock.h"
 #include "weir/control/syn_guard.h"
@@ -235,9 +236,10 @@ bool wait_for_engines(const xdp::Maps& maps, Duration patience) {
   }
   // A stopped engine still has its sockets; a dead one has none.
   const auto beats = maps.heartbeats();
-  return std::all_of(beats.begin(), beats.end(), [](const weir_heartbeat& h) {
+  const std::string socket = engine_socket_path(maps.config().netns_cookie, maps.config().ifindex);
+  return std::all_of(beats.begin(), beats.end(), [&](const weir_heartbeat& h) {
     const Duration age = monotonic_now() - Instant::from_ns(static_cast<std::int64_t>(xdp::load(h.monotonic_ns)));
-    return xdp::load(h.monotonic_ns) == 0 || engine_dead(age, xdp::load(h.pid));
+    return xdp::load(h.monotonic_ns) == 0 || engine_dead(age, xdp::load(h.pid), socket);
   });
 }
 

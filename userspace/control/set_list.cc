@@ -15,8 +15,10 @@ __extension__ typedef unsigned __int128 Wide;
 
 constexpr std::uint64_t kLongestTtl = 3650ull * 86400;
 constexpr std::size_t kProgressStep = 1 << 16;
+// A list may name a prefix many times: so many items are held before it is seen how many there are.
+constexpr std::size_t kMostItems = 2 * std::size_t{WEIR_MAX_SET_ENTRIES};
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 Err<Error> invalid(std::string message) { return xdp::fail(std::move(message), EINVAL); }
 
 Wide number(const SetPrefix& p) { return Wide{p.high} << 64 | p.low; }
@@ -55,10 +57,26 @@ std::vector<SetPrefix> cover(const SetPrefix& first, const SetPrefix& last) {
   }
 }
 
+// Each prefix once: what stays rather than what ends, and of times the last, as if one were added after the other.
+void merge(std::vector<SetItem>& items) {
+  std::stable_sort(items.begin(), items.end(), [](const SetItem& a, const SetItem& b) { return a.prefix < b.prefix; });
+  std::size_t n = 0;
+  for (const SetItem& item : items) {
+    if (n == 0 || items[n - 1].prefix != item.prefix)
+      items[n++] = item;
+    else if (items[n - 1].ttl != 0)
+      items[n - 1] = item;
+  }
+  items.resize(n);
+}
+
 class ListParser {
  public:
   ListParser(std::string_view text, const ListPlace& place, const std::function<bool(std::size_t)>& progress)
-      : text_(text), place_(place), progress_(progress), line_(place.line), column_base_(place.column) {}
+      : text_(text), place_(place), progress_(progress), line_(place.line), column_base_(place.column) {
+    // Editors of one system begin a file with it.
+    if (text_.substr(0, kByteOrderMark.size()) == kByteOrderMark) text_.remove_prefix(kByteOrderMark.size());
+  }
 
   Outcome<std::vector<SetItem>> run() {
     std::size_t told = 0;
@@ -81,20 +99,42 @@ class ListParser {
         after_ttl = true;
         continue;
       }
-      const auto prefixes = parse_set_prefixes(word);
+      const std::string range = spaced_range(word);
+      const auto prefixes = parse_set_prefixes(range.empty() ? word : range);
       if (!prefixes) return wrong(prefixes.error().message);
+      if (items_.size() + prefixes->size() > kMostItems) {
+        merge(items_);
+        if (items_.size() > WEIR_MAX_SET_ENTRIES) return too_many();
+      }
       last_ = items_.size();
       for (const SetPrefix& p : *prefixes) items_.push_back({p, 0});
-      if (items_.size() > WEIR_MAX_SET_ENTRIES)
-        return xdp::fail(std::string(place_.name) + ": more than " + std::to_string(WEIR_MAX_SET_ENTRIES) +
-                             " entries, which is what all sets together may have: join prefixes, or leave some out",
-                         ENOSPC);
     }
     if (after_ttl) return wrong("ttl needs a time: write 60s, 5m, 12h or 7d");
+    if (items_.size() > WEIR_MAX_SET_ENTRIES) merge(items_);
+    if (items_.size() > WEIR_MAX_SET_ENTRIES) return too_many();
     return std::move(items_);
   }
 
  private:
+  Err<Error> too_many() const {
+    return xdp::fail(std::string(place_.name) + ": more than " + std::to_string(WEIR_MAX_SET_ENTRIES) +
+                         " entries, which is what all sets together may have: join prefixes, or leave some out",
+                     ENOSPC);
+  }
+
+  // "192.0.2.1 - 192.0.2.77" on one line, as one word; else empty, and nothing is read. A dash that begins a line, as
+  // one of a list's items, joins nothing.
+  std::string spaced_range(std::string_view first) {
+    const std::size_t blank = text_.find_first_not_of(" \t", at_);
+    if (blank == std::string_view::npos || blank == at_ || text_[blank] != '-') return {};
+    const std::size_t begin = text_.find_first_not_of(" \t", blank + 1);
+    if (begin == std::string_view::npos || begin == blank + 1) return {};
+    const std::size_t end = std::min(text_.find_first_of(" \t\r\n,#;", begin), text_.size());
+    if (end == begin) return {};
+    at_ = end;
+    return std::string(first) + "-" + std::string(text_.substr(begin, end - begin));
+  }
+
   Err<Error> wrong(const std::string& what) const {
     return xdp::fail(
         std::string(place_.name) + ":" + std::to_string(line_) + ":" + std::to_string(word_column_) + ": " + what,

@@ -2,11 +2,12 @@
 // Lists of prefixes as publishers of blocklists make them, and as the tools write a set's entries.
 //
 //   list  = { ENTRY | SEPARATOR | COMMENT }
-//   ENTRY = ( ADDRESS [ "/" LENGTH ] | ADDRESS "-" ADDRESS ) [ BLANK "ttl" BLANK TIME ]
+//   ENTRY = ( ADDRESS [ "/" LENGTH ] | ADDRESS "-" ADDRESS | ADDRESS " - " ADDRESS ) [ BLANK "ttl" BLANK TIME ]
 //   TIME  = NUMBER [ "s" | "m" | "h" | "d" ]        1 s to 3650 d; a bare number is seconds
 //
 // Entries stand between blanks, line ends and commas; '#' and ';' begin a comment that ends with its line. Both
-// families may stand in one list. A range stands for the fewest prefixes that cover it and nothing else.
+// families may stand in one list. A range stands for the fewest prefixes that cover it and nothing else. A byte order
+// mark before the first is no part of it.
 #pragma once
 
 #include <cstdint>

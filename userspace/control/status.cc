@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "weir/control/engine_protocol.h"
 #include "weir/control/filter.h"
 #include "weir/xdp/dispatcher.h"
 
@@ -29,6 +30,8 @@ std::vector<QueueStatus> read_queues(const xdp::Maps& maps, Instant now) {
       s.zero_copy = xdp::load(h.zero_copy) != 0;
       s.app.assign(h.app, ::strnlen(h.app, sizeof h.app));
       s.heartbeat_age = age(h.monotonic_ns);
+      s.dead =
+          engine_dead(s.heartbeat_age, s.pid, engine_socket_path(maps.config().netns_cookie, maps.config().ifindex));
       s.uptime = age(h.started_ns);
       s.loop_lag = Duration::nanoseconds(static_cast<std::int64_t>(xdp::load(h.loop_lag_ns)));
     }

@@ -17,6 +17,7 @@ namespace weir::control {
 struct QueueStatus {
   std::uint32_t queue = 0;
   EngineState engine = EngineState::absent;
+  bool dead = false;      // engine_dead(): whatever its heartbeat says
   std::uint32_t pid = 0;  // in the engine's own pid namespace
   bool zero_copy = false;
   std::string app;         // the engine's name; empty: none

@@ -250,6 +250,7 @@ Outcome<std::vector<SteerEntry>> steer_list(const xdp::Maps& maps) {
   if (!counters) return Err(counters.error());
   std::vector<SteerEntry> out;
   const Instant now = monotonic_now();
+  const bool counted = any_process(maps, now);  // what a dead engine has counted is no flow any more
   const auto entries = maps.steer();
   for (std::uint32_t i = 0; i < entries.size(); ++i) {
     const weir_steer& s = entries[i];
@@ -265,7 +266,7 @@ Outcome<std::vector<SteerEntry>> steer_list(const xdp::Maps& maps) {
     e.reserved = (flags & WEIR_STEER_RESERVED) != 0;
     e.kernel_may_own = xdp::load(s.syns_to_kernel) != xdp::load(s.kernel_clear);
     e.listeners = xdp::load(s.listeners);
-    e.flows = xdp::load(s.flows);
+    if (counted) e.flows = xdp::load(s.flows);
     e.counter = (*counters)[i];
     e.syn_guard = syn_guard_state(maps, i, now);
     out.push_back(e);

@@ -68,10 +68,20 @@ void EngineSocket::accept_clients(Instant now) {
     ucred peer{};
     socklen_t size = sizeof peer;
     const bool known = ::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
-    if (!known || (peer.uid != 0 && peer.uid != ::geteuid()) || clients_.size() >= kMaxClients) continue;
+    if (!known || (peer.uid != 0 && peer.uid != ::geteuid())) continue;
+    if (clients_.size() >= kMaxClients) {
+      refuse(fd.get());
+      continue;
+    }
     if (!watch(fd.get(), EPOLLIN, EPOLL_CTL_ADD)) continue;
     clients_.push_back({std::move(fd), {}, {}, 0, {}, false, now + kPatience});
   }
+}
+
+void EngineSocket::refuse(int client) {
+  const std::string words = R"({"ok":false,"error":")" + std::to_string(kMaxClients) +
+                            " ask the engine at this moment, which is as many as may: ask again\"}\n";
+  (void)::send(client, words.data(), words.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void EngineSocket::serve(const std::function<Answer(const std::string&)>& answer, const Keep& keep, Instant now) {

@@ -20,6 +20,7 @@ Answer whole_answer(std::string text);
 
 class EngineSocket {
  public:
+  static constexpr std::size_t kMaxClients = 16;  // one more is told so
   EngineSocket() = default;
   EngineSocket(const EngineSocket&) = delete;
   EngineSocket& operator=(const EngineSocket&) = delete;
@@ -54,10 +55,11 @@ class EngineSocket {
   // False when the client is done with.
   bool serve_client(Client& client, const std::function<Answer(const std::string&)>& answer, const Keep& keep,
                     Instant now);
+  // Tells the one that is too many; its question is not read.
+  static void refuse(int client);
   static void take_piece(Client& client, Instant now);
   bool watch(int fd, std::uint32_t events, int operation);
 
-  static constexpr std::size_t kMaxClients = 16;
   static constexpr std::size_t kMaxRequest = 4096;
   static constexpr Duration kPatience = Duration::seconds(5);
 
