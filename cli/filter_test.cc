@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 #include <pcap/pcap.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -212,73 +213,107 @@ struct FileResult {
   Summary summary;
 };
 
+// Packets are read and answers written without the writers' lock, which others wait for: a pipe may stand still. They
+// are run a batch at a time, under the lock, so that the rules and entries that are named are those that the program
+// finds.
 class FileTest {
  public:
-  FileTest(const Context& context, const control::FilterTest& test, std::uint32_t queue)
-      : json_(context.json), test_(test), queue_(queue) {}
+  FileTest(const Context& context, const control::Instance& instance, std::uint32_t queue)
+      : json_(context.json), instance_(instance), queue_(queue) {}
 
   Outcome<FileResult> run(pcap_t* file, const std::string& path) {
-    pcap_pkthdr* header = nullptr;
-    const u_char* data = nullptr;
-    int got = 0;
-    while ((got = pcap_next_ex(file, &header, &data)) == 1) {
-      if (result_.packets == kMostPackets) {
-        result_.more = true;
-        break;
-      }
-      ++result_.packets;
-      if (auto r = one(*header, data); !r) return Err(r.error());
+    struct stat facts {};
+    // Of a pipe nobody knows when the next will come.
+    const bool regular = fstat(fileno(pcap_file(file)), &facts) == 0 && S_ISREG(facts.st_mode);
+    for (int got = 1; got == 1 && !result_.more;) {
+      got = read_batch(file, regular ? kBatch : 1);
+      if (auto r = run_batch(); !r) return Err(r.error());
+      if (got == PCAP_ERROR)
+        return fail(fmt::format("{}: {}; {} were read", path, pcap_geterr(file),
+                                count_text(result_.packets, "packet", "packets")),
+                    EINVAL);
     }
-    if (got == PCAP_ERROR)
-      return fail(fmt::format("{}: {}; {} were read", path, pcap_geterr(file),
-                              count_text(result_.packets, "packet", "packets")),
-                  EINVAL);
     return result_;
   }
   Json packets() { return std::move(packets_); }
 
  private:
-  Outcome<void> one(const pcap_pkthdr& header, const u_char* data) {
-    Frame frame(header.caplen);
-    std::copy_n(reinterpret_cast<const std::byte*>(data), header.caplen, frame.begin());
-    // The program reads headers, and lengths that must be true.
-    if (header.caplen < header.len && header.len <= xdp::kMostFrame) {
-      ++result_.cut;
-      frame.resize(header.len);
+  static constexpr std::size_t kBatch = 1000;
+
+  // As pcap_next_ex.
+  int read_batch(pcap_t* file, std::size_t most) {
+    pcap_pkthdr* header = nullptr;
+    const u_char* data = nullptr;
+    int got = 1;
+    while (batch_.size() < most && (got = pcap_next_ex(file, &header, &data)) == 1) {
+      if (result_.packets + batch_.size() == kMostPackets) {
+        result_.more = true;
+        break;
+      }
+      Frame frame(header->caplen);
+      std::copy_n(reinterpret_cast<const std::byte*>(data), header->caplen, frame.begin());
+      // The program reads headers, and lengths that must be true.
+      if (header->caplen < header->len && header->len <= xdp::kMostFrame) {
+        ++result_.cut;
+        frame.resize(header->len);
+      }
+      batch_.push_back(std::move(frame));
     }
-    const auto verdict = test_.run(frame, queue_, control::monotonic_now());
+    return got;
+  }
+
+  Outcome<void> run_batch() {
+    text_.clear();
+    if (!batch_.empty()) {
+      const auto lock = control::Lock::acquire();
+      if (!lock) return Err(lock.error());
+      const auto test = control::FilterTest::open(instance_, control::monotonic_now());
+      if (!test) return Err(test.error());
+      for (const Frame& frame : batch_)
+        if (auto r = one(*test, frame); !r) return r;
+    }
+    batch_.clear();
+    print(text_);
+    return {};
+  }
+
+  Outcome<void> one(const control::FilterTest& test, const Frame& frame) {
+    ++result_.packets;
+    const auto verdict = test.run(frame, queue_, control::monotonic_now());
     if (!verdict && verdict.error().code == EINVAL) {
       ++result_.skipped;
       if (json_)
         packets_.push_back(
             {{"number", result_.packets}, {"packet", control::frame_text(frame)}, {"error", verdict.error().message}});
       else
-        print(fmt::format("{:>6}  -      {}: {}\n", result_.packets, control::frame_text(frame),
-                          verdict.error().message));
+        text_ +=
+            fmt::format("{:>6}  -      {}: {}\n", result_.packets, control::frame_text(frame), verdict.error().message);
       return {};
     }
     if (!verdict) return Err(verdict.error());
     const ReasonText why = text_of(*verdict);
-    const std::string rule = verdict->rule ? test_.rule(*verdict).name : "";
+    const std::string rule = verdict->rule ? test.rule(*verdict).name : "";
     ++result_.summary[{why.verdict, why.name, rule}];
     if (json_) {
       Json document = {{"number", result_.packets}};
-      document.update(to_json(test_, *verdict, frame));
+      document.update(to_json(test, *verdict, frame));
       packets_.push_back(std::move(document));
     } else {
       std::string by = rule.empty() ? "" : " by " + rule;
       for (const control::SetAnswer& a : verdict->sets)
         by += fmt::format(" (@{} {})", a.set, control::to_string(a.entry.prefix));
-      print(fmt::format("{:>6}  {}{:<{}}  {}{}  {}\n", result_.packets, paint(colour(*verdict), why.verdict), "",
-                        5 - std::min<std::size_t>(5, std::string_view(why.verdict).size()), why.name, by,
-                        control::frame_text(frame)));
+      text_ += fmt::format("{:>6}  {}{:<{}}  {}{}  {}\n", result_.packets, paint(colour(*verdict), why.verdict), "",
+                           5 - std::min<std::size_t>(5, std::string_view(why.verdict).size()), why.name, by,
+                           control::frame_text(frame));
     }
     return {};
   }
 
   bool json_;
-  const control::FilterTest& test_;
+  const control::Instance& instance_;
   std::uint32_t queue_;
+  std::vector<Frame> batch_;
+  std::string text_;  // of its answers
   FileResult result_;
   Json packets_ = Json::array();
 };
@@ -300,11 +335,20 @@ void print_summary(const FileResult& result, const std::string& interface) {
   if (result.more) print(fmt::format("  the file has more: these are its first {}\n", kMostPackets));
 }
 
-Outcome<int> test_file(const Context& context, const control::FilterTest& test, const std::string& interface,
-                       const std::string& path, std::uint32_t queue) {
+// Without the lock.
+Outcome<control::Instance> testable_instance(const Context& context) {
+  auto held = begin_filter_change(context);
+  if (!held) return Err(held.error());
+  return std::move(held->instance);
+}
+
+Outcome<int> test_file(const Context& context, const std::string& path, std::uint32_t queue) {
+  const auto instance = testable_instance(context);
+  if (!instance) return Err(instance.error());
+  const std::string& interface = instance->interface();
   const auto file = open_pcap(path);
   if (!file) return Err(file.error());
-  FileTest run(context, test, queue);
+  FileTest run(context, *instance, queue);
   const auto result = run.run(file->get(), path);
   if (!result) return Err(result.error());
   if (!context.json) {
@@ -341,13 +385,13 @@ Outcome<int> run_filter_test(const Context& context) {
     if (!number) return Err(number.error());
     queue = *number;
   }
+  if (const auto path = context.args.get("pcap")) return test_file(context, *path, queue);
   // The lock: the rules and entries that are named are those that the program finds.
   const auto held = begin_filter_change(context);
   if (!held) return Err(held.error());
   const control::Instance& instance = held->instance;
   const auto test = control::FilterTest::open(instance, control::monotonic_now());
   if (!test) return Err(test.error());
-  if (const auto path = context.args.get("pcap")) return test_file(context, *test, instance.interface(), *path, queue);
 
   const auto frame = typed_frame(context, instance);
   if (!frame) return Err(frame.error());

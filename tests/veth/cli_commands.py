@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What each command does on a real interface: text and JSON say the same, and nothing is left behind."""
+import fcntl
 import json
 import pathlib
 import re
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import unittest
@@ -467,6 +469,36 @@ class Commands(unittest.TestCase):
             done = self.server.weir("filter", "test", "pcap", path, check=False)
             self.assertEqual((done.returncode, says in done.stderr, done.stderr.count("\n")), (1, True, 1), done.stderr)
         self.assertEqual(self.json("filter", "list")["rules"][0]["packets"], 0)
+
+    def test_a_capture_or_a_reader_that_is_slow_holds_up_nobody(self):
+        self.server.weir("attach", "veth0")
+        self.server.weir("filter", "add", "name", "dns", "drop", "proto", "udp", "port", "53")
+        capture = self.pcap([bytes.fromhex("0200000000010200000000020806") + bytes(28)] * 3000)
+
+        def test(path, **kw):
+            child = subprocess.Popen([str(lab.WEIR), "-n", self.server.netns, "filter", "test", "pcap", path], stdout=subprocess.PIPE, **kw)
+            self.addCleanup(child.stdout.close)
+            self.addCleanup(child.wait)
+            self.addCleanup(child.kill)
+            return child
+
+        def waiting_in(pipe):
+            octets = bytearray(4)
+            fcntl.ioctl(pipe, termios.FIONREAD, octets)
+            return int.from_bytes(octets, sys.byteorder)
+
+        slow = test("-", stdin=subprocess.PIPE)
+        slow.stdin.write(pathlib.Path(capture).read_bytes()[:100])
+        slow.stdin.flush()
+        lab.wait_until(lambda: waiting_in(slow.stdin) == 0, "the begin of the capture to be read")
+        self.server.weir("filter", "flush")
+        slow.stdin.close()
+        self.assertEqual(slow.wait(timeout=20), 1)
+        # The answers are more than a pipe takes that nobody reads.
+        unread = test(capture)
+        lab.wait_until(lambda: waiting_in(unread.stdout) >= 60000, "a pipe that is full")
+        self.server.weir("filter", "add", "drop", "proto", "99")
+        self.assertIsNone(unread.poll())
 
     def test_a_writer_that_is_killed_leaves_one_of_the_two_filters(self):
         self.server.weir("attach", "veth0")
