@@ -236,7 +236,7 @@ TEST_F(Table, AsAPlainMapHasIt) {
   for (const auto& [key, end] : plain) live += end == 0 || now < end ? 1u : 0u;
   table_.each(now, [&](const SetEntry& e, std::uint16_t sets) {
     for (unsigned set = 0; set < WEIR_MAX_SETS; ++set)
-      if ((sets >> set & 1u) != 0) {
+      if ((unsigned{sets} >> set & 1u) != 0) {
         ++seen;
         EXPECT_EQ(plain.at({set, e.prefix}), e.end);
       }
