@@ -8,11 +8,14 @@ A client echoes a stream of --demand Mb/s over one connection that was there bef
 pair, SYNs from 131,072 spoofed addresses go to the same port. The columns are what comes back, as a part of the demand:
 
     engine   weir attached, the port steered: the flood reaches the engine, which answers with SYN cookies
+    auto     the same with `weir syn-guard auto`: as `guard` above 10,000 SYNs a second, as `engine` below
     guard    the same with `weir syn-guard on`: XDP answers with SYN cookies, and the engine gets no SYN
-    filter   the same, and `weir filter add drop from 198.18.0.0/15`: the flood is dropped by XDP
+    filter   the same as engine, and `weir filter add drop from 198.18.0.0/15`: the flood is dropped by XDP
     kernel   the same server on kernel sockets, weir detached
 
-The four take turns at each rate. CPU is how much of both CPUs was in use, by anyone; where it is all, the figures say who
+The five take turns, and all rates of one run one after another. Beside what is kept stands its ratio to what the same way
+kept without a flood in that run. New connections are made meanwhile, one after another, each of which has its first
+octets echoed: how many a second. CPU is how much of both CPUs was in use, by anyone; where it is all, the figures say who
 got more of it. RSS is the server's: before the first flood, after the first, which fills the listener's queue of half-open
 connections, and after the last.
 """
@@ -32,9 +35,10 @@ import lab  # noqa: E402
 PORT = 7007
 SERVER = "10.77.0.1"
 SOURCES = "198.18.0.0/15"
-WAYS = ("engine", "guard", "filter", "kernel")
+WAYS = ("engine", "auto", "guard", "filter", "kernel")
 FLOOD = lab.BUILD / "tests/bench/weir_syn_flood"
 IN_FLIGHT = 256 * 1024
+CONNECT_SECONDS = 0.5
 
 
 def cpu_times():
@@ -53,6 +57,7 @@ class Echo:
     """One connection, over which a stream of `demand` bytes a second goes there and back."""
 
     def __init__(self, client, demand):
+        self.client = client
         self.socket = client.socket()
         self.socket.settimeout(5)
         self.socket.connect((SERVER, PORT))
@@ -78,6 +83,14 @@ class Echo:
                 self.received += len(self.socket.recv(1 << 18))
         return (self.received - before) / (self.demand * seconds)
 
+    def connect(self):
+        """Another connection, with one exchange."""
+        with self.client.socket() as other:
+            other.settimeout(5)
+            other.connect((SERVER, PORT))
+            other.sendall(b"x")
+            return other.recv(1) == b"x"
+
     def settle(self):
         """What is still under way arrives."""
         self.socket.settimeout(10)
@@ -96,25 +109,33 @@ def reasons(server):
 
 
 def one(server, client, mac, rate, options):
-    """(part of the demand, SYNs sent a second, part of the CPUs)"""
+    """(part of the demand, SYNs sent a second, part of the CPUs, new connections a second)"""
     echo = Echo(client, options.demand * 1e6 / 8)
     echo.run(0.3)
     echo.settle()
     flood = None
     if rate != 0:
         limit = ["--rate", rate] if rate > 0 else []
-        flood = client.popen(FLOOD, mac, SERVER, PORT, "--seconds", options.seconds + 0.5, *limit)
+        flood = client.popen(FLOOD, mac, SERVER, PORT, "--seconds", options.seconds + CONNECT_SECONDS + 0.5, *limit)
         time.sleep(0.25)
     busy = cpu_times()
     got = echo.run(options.seconds)
     total, idle = (b - a for a, b in zip(busy, cpu_times()))
+    # After the stream: a client that waits for a connection does not echo.
+    began, made = time.monotonic(), 0
+    while time.monotonic() - began < CONNECT_SECONDS:
+        try:
+            made += echo.connect()
+        except OSError:
+            pass
+    made /= time.monotonic() - began
     sent = 0
     if flood:
         told = json.loads(flood.communicate(timeout=60)[0])
         sent = told["sent"] / told["seconds"]
     echo.settle()
     echo.close()
-    return got, sent, 1 - idle / total
+    return got, sent, 1 - idle / total, made
 
 
 def listening(server):
@@ -128,8 +149,8 @@ def enter(server, way):
     # Native XDP_TX out of a veth needs an XDP program at the other end; generic mode for all ways alike.
     server.weir("attach", "veth0", "--mode", "generic")
     server.weir("steer", "add", "tcp", PORT)
-    if way == "guard":
-        server.weir("syn-guard", "on")
+    if way in ("guard", "auto"):
+        server.weir("syn-guard", {"guard": "on", "auto": "auto"}[way])
     if way == "filter":
         server.weir("filter", "add", "drop", "from", SOURCES)
     lab.wait_until(lambda: listening(server), "the engine")
@@ -167,7 +188,7 @@ def measure(options, progress):
                     counted[way] = reasons(server)
                 leave(server, way)
         echo.terminate()
-    best = {key: max(runs) for key, runs in got.items()}
+    best = {key: max(runs) for key, runs in got.items()}  # of each by itself what was kept most
     return rates, best, rss, counted
 
 
@@ -191,17 +212,25 @@ def main():
     rates, best, rss, counted = measure(options, progress)
     progress("")
     if options.json:
-        rows = [{"way": way, "asked": rate, "kept": k, "syn_per_second": s, "cpu": c} for (way, rate), (k, s, c) in best.items()]
+        rows = [{"way": way, "asked": rate, "kept": k, "syn_per_second": s, "cpu": c, "connections_per_second": n}
+                for (way, rate), (k, s, c, n) in best.items()]
         print(json.dumps({"rows": rows, "rss_kib": rss, "reasons": counted}, indent=2))
         return
     print(f"an echo of {options.demand:g} Mb/s on one connection; kept under a SYN flood, best of {options.rounds} x {options.seconds:g} s")
-    print(f"{'asked SYN/s':>12}" + "".join(f" | {way + ' kept':>11} {'SYN/s':>9} {'CPU':>5}" for way in WAYS))
+    lines = [["SYN/s asked for", *WAYS]]
     for rate in rates:
-        line = f"{'all' if rate < 0 else f'{rate:,.0f}':>12}"
+        line = ["all it can" if rate < 0 else f"{rate:,.0f}"]
         for way in WAYS:
-            kept, sent, cpu = best[way, rate]
-            line += f" | {kept:>11.0%} {sent:>9,.0f} {cpu:>5.0%}"
-        print(line)
+            kept, sent, cpu, made = best[way, rate]
+            quiet = best[way, rates[0]][0]
+            at = f" at {sent:,.0f}" if rate < 0 else ""
+            line.append(f"{kept:.0%}{at}, {kept / quiet:.2f}, CPU {cpu:.0%}, {made:,.0f} new/s")
+        lines.append(line)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for number, line in enumerate(lines):
+        print("| " + " | ".join(c.ljust(w) for c, w in zip(line, widths)) + " |")
+        if number == 0:
+            print("|" + "|".join("-" * (w + 2) for w in widths) + "|")
     for way in WAYS:
         print(f"server's RSS, {way}: {rss[way][0]:,} KiB before, {rss[way][1]:,} after the first flood, {rss[way][-1]:,} after the last")
     for way, by in counted.items():

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "weir/common/abi.h"
@@ -21,7 +23,8 @@ constexpr const char* kLockPath = WEIR_RUN_DIR "/lock";
 std::string holder(int file) {
   char text[16] = {};
   const ssize_t n = pread(file, text, sizeof text - 1, 0);
-  return n > 0 ? "process " + std::string(text, static_cast<std::size_t>(n)) : "another process";
+  const std::string_view pid = std::string_view(text, static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+  return n > 0 ? "process " + std::string(pid.substr(0, pid.find(' '))) : "another process";
 }
 
 }  // namespace
@@ -48,9 +51,11 @@ Outcome<Lock> Lock::acquire(Duration patience) {
           EWOULDBLOCK);
     std::this_thread::sleep_for(kPause);
   }
-  // For the message above; a stale number in an unlocked file misleads nobody.
-  const std::string pid = std::to_string(getpid());
-  if (ftruncate(file.get(), 0) == 0) static_cast<void>(pwrite(file.get(), pid.data(), pid.size(), 0) < 0);
+  // For the message above; a stale number in an unlocked file misleads nobody. Of one length, not cut first: a file
+  // that is cut and written goes to the disk when it is closed (ext4), and the next holder would wait for that.
+  std::string pid = std::to_string(getpid());
+  pid.resize(12, ' ');
+  static_cast<void>(pwrite(file.get(), pid.data(), pid.size(), 0) < 0);
   return Lock(std::move(file));
 }
 

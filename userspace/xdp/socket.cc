@@ -252,7 +252,9 @@ SocketStatistics Socket::statistics() const {
   SocketStatistics out;
   out.tx_failed = s_->tx_failed;
   if (getsockopt(fd(), SOL_XDP, XDP_STATISTICS, &raw, &length) != 0) return out;
-  out.rx_dropped = raw.rx_dropped;
+  // In copy mode the kernel counts a frame that finds no free buffer as dropped, too (6.18: __xsk_rcv and __xp_alloc).
+  const std::uint64_t twice = is_zero_copy() ? 0 : std::min(raw.rx_dropped, raw.rx_fill_ring_empty_descs);
+  out.rx_dropped = raw.rx_dropped - twice;
   out.rx_ring_full = raw.rx_ring_full;
   out.rx_fill_ring_empty = raw.rx_fill_ring_empty_descs;
   out.rx_invalid = raw.rx_invalid_descs;

@@ -53,7 +53,7 @@ struct SocketFds {
   UmemFds umem;
 };
 
-// XDP_STATISTICS, in reasons.h's words. All since the socket was created.
+// XDP_STATISTICS, in reasons.h's words: in copy mode a lost frame is in one of them. All since the socket was created.
 struct SocketStatistics {
   std::uint64_t rx_dropped = 0;          // RING_RX_DROPPED
   std::uint64_t rx_ring_full = 0;        // RING_RX_FULL
