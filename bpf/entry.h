@@ -80,12 +80,22 @@ __attribute__((noinline)) __u32 select_entry(struct entry_query* q) {
   return w.found == NO_STEER ? w.drains : w.found;
 }
 
+static __always_inline int is_steered(__u8 protocol, __u16 port_be) {
+  __u16 port = bpf_ntohs(port_be);
+  __u32 at = weir_listening_word(protocol, port);
+  __u64* word = bpf_map_lookup_elem(&steered, &at);
+  return word && ((*(volatile __u64*)word >> (port & 63)) & 1);
+}
+
 /* The entry of a flow between one of our ports and a peer, and its index into p->steer. */
 static __always_inline struct weir_steer* find_entry(const struct weir_config* cfg, struct packet* p, __u8 protocol,
                                                      const union address* local, __u16 port_be,
                                                      const union address* remote) {
-  struct weir_steer_key key = {.protocol = protocol, .port_be = port_be};
-  __u32* index = bpf_map_lookup_elem(&steer_index, &key);
+  __u32* index = NULL;
+  if (is_steered(protocol, port_be)) {
+    struct weir_steer_key key = {.protocol = protocol, .port_be = port_be};
+    index = bpf_map_lookup_elem(&steer_index, &key);
+  }
   __u32 at = NO_STEER;
   struct weir_steer* entry = NULL;
   if (index) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only
  *
- * Token buckets of the filter's rules (abi: struct weir_rule_verdict). One word a bucket, changed by compare and swap,
+ * Token buckets of the filter's rules (abi: struct weir_rule_limit). One word a bucket, changed by compare and swap,
  * so that CPUs which share a bucket lend no token twice and wait for nobody.
  */
 #pragma once
@@ -40,14 +40,15 @@ static __always_inline int source_admits(const struct packet* p, __u32 counter, 
   return cost <= depth;
 }
 
-__attribute__((noinline)) int limit_admits(const struct packet* p, const struct weir_rule_verdict* rule,
+/* `which`: the rule's counter << 8 | enum weir_limit. */
+__attribute__((noinline)) int limit_admits(const struct packet* p, const struct weir_rule_limit* limit, __u32 which,
                                            __u32 frame_length) {
-  if (!p || !rule) return 0;
-  __u32 counter = rule->counter;
+  if (!p || !limit) return 0;
+  __u32 counter = which >> 8;
   __u64 now = bpf_ktime_get_ns() * (WEIR_LIMIT_SECOND / 1000000000ULL);
-  __u64 cost = rule->cost;
-  if (rule->limit & WEIR_LIMIT_BYTES) cost = rule->rate ? frame_length * WEIR_LIMIT_SECOND / rule->rate : 0;
-  if (rule->limit & WEIR_LIMIT_PER_SOURCE) return source_admits(p, counter, cost, rule->depth, now);
+  __u64 cost = limit->cost;
+  if (which & WEIR_LIMIT_BYTES) cost = limit->rate ? frame_length * WEIR_LIMIT_SECOND / limit->rate : 0;
+  if (which & WEIR_LIMIT_PER_SOURCE) return source_admits(p, counter, cost, limit->depth, now);
   __u64* bucket = bpf_map_lookup_elem(&limits, &counter);
-  return bucket ? bucket_admits(bucket, cost, rule->depth, now, !p->explains) : 1;
+  return bucket ? bucket_admits(bucket, cost, limit->depth, now, !p->explains) : 1;
 }

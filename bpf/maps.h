@@ -58,6 +58,15 @@ struct {
   __type(value, __u64);
 } listening SEC(".maps");
 
+/* Likewise. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, WEIR_LISTENING_WORDS);
+  __type(key, __u32);
+  __type(value, __u64);
+} steered SEC(".maps");
+
 /* By steering entry. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
@@ -99,7 +108,7 @@ struct {
   __type(value, struct weir_counter);
 } counters SEC(".maps");
 
-/* Generations of the filter, by slot. BPF_F_INNER_MAP: each has as many rows as it needs. */
+/* Generations of the filter, by slot. BPF_F_INNER_MAP: each has as many chunks as it needs. */
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
   __uint(max_entries, 2);
@@ -110,7 +119,7 @@ struct {
         __uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
         __uint(max_entries, 1);
         __uint(key_size, sizeof(__u32));
-        __uint(value_size, sizeof(union weir_row));
+        __uint(value_size, sizeof(union weir_chunk));
       });
 } filter SEC(".maps");
 

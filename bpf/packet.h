@@ -57,13 +57,13 @@ struct packet {
   __u8 fragment;      /* enum fragment_kind */
   __u8 icmp_type;
   __u8 tcp_flags;
+  __u8 fragment_protocol;
+  __u8 slot;     /* of the generation that was asked, or WEIR_NO_SLOT */
+  __u8 explains; /* somebody asks what would become of the frame: leave no trace of it */
   __u32 fragment_id;
-  __u32 fragment_protocol;
   __u32 steer; /* index of the entry that was found, or NO_STEER */
   /* What explains the verdict. */
   __u32 rule;       /* number of the rule that matched, or NO_RULE */
-  __u32 slot;       /* of the generation that was asked, or WEIR_NO_SLOT */
-  __u32 explains;   /* somebody asks what would become of the frame: leave no trace of it */
   __u32 sample;     /* of that rule */
   __u64 generation; /* the serial of its generation; 0: none matched */
 };

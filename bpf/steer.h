@@ -102,8 +102,8 @@ static __always_inline int is_draining(const struct weir_config* cfg, const stru
 
 static __always_inline int steer_syn(const struct weir_config* cfg, const struct weir_steer* entry, __u32 queue,
                                      __u16 port_be) {
-  /* Nobody listens there. It is for a connection that the engine has begun (RFC 9293 3.5, simultaneous open; RFC 5961 4),
-   * or for none. */
+  /* Nobody listens there. It is for a connection that the engine has begun (RFC 9293 3.5, simultaneous open; RFC 5961
+   * 4), or for none. */
   if (entry->flags & WEIR_STEER_RESERVED) return steer_to_flow(queue, WEIR_R_STEER_SEGMENT);
   if (is_draining(cfg, entry)) return WEIR_R_PASS_SYN_DRAINING;
   enum engine_state state = engine_state(queue);
@@ -140,14 +140,20 @@ static __always_inline int steer_fragment(const struct weir_config* cfg, struct 
 static __noinline int steer_error(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p) {
   __u32 queue = ctx->rx_queue_index;
   if (p->tagged || p->source_routed) return WEIR_R_PASS_INFRA;
-  struct weir_steer* entry =
-      find_entry(cfg, p, p->quoted.protocol, &p->quoted.src, p->quoted.sport_be, &p->quoted.dst);
+  struct weir_steer* entry = find_entry(cfg, p, p->quoted.protocol, &p->quoted.src, p->quoted.sport_be, &p->quoted.dst);
   if (!entry) return WEIR_R_PASS_INFRA;
   if (!is_own_mac(cfg, p) || !is_local(&p->flow.dst) || !is_local(&p->quoted.src)) return WEIR_R_PASS_INFRA;
   if (p->quoted.protocol == IPPROTO_TCP && kernel_may_own(entry) &&
       kernel_owns(ctx, p->is_v6, &p->quoted.dst, p->quoted.dport_be, &p->quoted.src, p->quoted.sport_be))
     return WEIR_R_PASS_KERNEL_OWNED;
   return engine_state(queue) <= ENGINE_SILENT ? WEIR_R_STEER_ICMP : WEIR_R_PASS_INFRA;
+}
+
+/* What steer_packet() would find out, too: the port is steered by no entry. */
+static __always_inline int is_of_no_entry(const struct weir_config* cfg, const struct packet* p) {
+  __u32 protocol = p->flow.protocol;
+  return (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) && p->fragment != FRAGMENT_LATER && !p->tagged &&
+         !(*(volatile const __u32*)&cfg->flags & WEIR_CONFIG_STEER_RANGES) && !is_steered(protocol, p->flow.dport_be);
 }
 
 static __noinline int steer_packet(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p) {

@@ -37,7 +37,8 @@ enum writes { WRITES_METADATA, WRITES_NOTHING };
 
 static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* cfg, struct packet* p, __u32 length,
                                  enum writes writes) {
-  int reason = parse(ctx, p);
+  int reason = NEXT_STAGE;
+  if (!parse_plain(ctx, p)) reason = parse(ctx, p);
   if (reason != NEXT_STAGE) return reason;
 
   enum guarded guarded = guard(p);
@@ -52,6 +53,7 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
 
   reason = filter_packet(p, *(volatile __u64*)&cfg->filter_selector, length);
   if (reason == NEXT_STAGE) {
+    if (is_of_no_entry(cfg, p)) return WEIR_R_PASS_NOT_STEERED;
     reason = steer_packet(ctx, cfg, p);
     return writes == WRITES_METADATA ? guard_engine(ctx, cfg, p, reason) : reason;
   }
@@ -139,7 +141,7 @@ static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
     explain(ctx, &p, reason);
     return action;
   }
-  remember(&p, reason);
+  if (p.fragment == FRAGMENT_FIRST || is_bare_syn(&p)) remember(&p, reason);
   if (action == XDP_REDIRECT) count(&steer_counters, p.steer, length);
   count(&counters, reason, length);
   if (action == XDP_DROP) sample_drop(ctx, &p, reason, length);

@@ -162,6 +162,10 @@ static inline weir_u32 weir_listening_word(weir_u8 protocol, weir_u16 port) {
   return (protocol == 17 /* UDP */ ? 1024u : 0u) + port / 64u;
 }
 
+/* Map `steered`: ARRAY of weir_u64, mmapable, WEIR_LISTENING_WORDS entries, by weir_listening_word(): the ports that have
+ * an entry in `steer_index`, a bit each, so that a frame of another costs no look-up in a hash. Set before there is an
+ * entry and cleared after; by who writes that. */
+
 /* Map `syn_guard`: ARRAY, mmapable, WEIR_MAX_STEER entries, by steering entry: how many SYNs come, and until when XDP
  * answers them itself; XDP. */
 #define WEIR_SYN_GUARD_WINDOW_NS 1000000000ULL

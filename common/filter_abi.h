@@ -2,21 +2,30 @@
  *
  * The layout of the filter: part of the map ABI (abi.h includes it).
  *
- * A generation is one inner map of `filter` (ARRAY_OF_MAPS, two slots): rows of WEIR_ROW_SIZE octets, as many as it needs.
- * Whoever holds the pointer to it holds all of it, so no frame can be judged by half of one and half of another.
+ * A generation is one inner map of `filter` (ARRAY_OF_MAPS, two slots): chunks of WEIR_CHUNK octets, as many as it
+ * needs. Whoever holds the pointer to it holds all of it, so no frame can be judged by half of one and half of another.
  *
- *   row 0    struct weir_generation: which fields are in use, and where what follows begins
- *   row 1    struct weir_vector: every rule of the generation
- *   rows     per field a table from a value to its class, and a vector for each class: the rules that the class's values
- *            do not rule out, those that do not ask for the field among them
- *   rows     struct weir_rule_verdict by rule, WEIR_VERDICTS_A_ROW to a row: what XDP does on a match
- *   rows     struct weir_rule by rule, without gaps: what the tools read back; no program looks at them
+ * What is in it is named by its offset in octets from the first chunk's begin. Arrays may go over from one chunk to the
+ * next, their elements do not: a size is a power of two, and an array begins at a multiple of it. A look-up in the map
+ * gives one chunk, so what stands in the first costs none but the header's own; the small arrays stand there, and of
+ * nearly all rule sets everything does.
  *
- * The intersection of the vectors of a frame's classes is the set of the rules that match it; its first bit decides. Each
- * vector has a word of summary (bit w: word w is not zero), and the intersection of those says which words can matter.
+ *   struct weir_generation    which fields are in use, and where what follows begins
+ *   pages                     per field from a value to its class
+ *   struct weir_head          per field, by class: what most frames need of the vector
+ *   vectors                   per field, by class: the rules that the class's values do not rule out, those that do not
+ *                             ask for the field among them: WEIR_RULE_WORDS words, rule r is bit r % 64 of word r / 64
+ *   struct weir_rule_verdict  by rule: what XDP does on a match; struct weir_rule_limit, by rule, where any has a limit
+ *   struct weir_rule          by rule: what the tools read back; no program looks at them
  *
- * Values: the two addresses by themselves (below); all others are numbers that index a table of 256 classes a row.
- * An entry of a table is a class, or, with WEIR_TABLE_NODE, the number of a further table of the same field.
+ * The intersection of the vectors of a frame's classes is the set of the rules that match it; its first bit decides. A
+ * head has a word of summary (bit w: word w of the vector is not zero), and the intersection of those says which words
+ * can matter; and it has the word that mostly is the first that does. A word in which a class has every rule there is has
+ * the bits beyond the last rule, too, so that it is equal to other such words.
+ *
+ * Values: the two addresses by themselves (below). A protocol, TCP flags, an ICMP type and a fragment index one page of
+ * classes; all others are numbers of 16 bits: the first page has, by their upper octet, the number of the page of
+ * classes for the lower. Pages of equal content are one.
  */
 #pragma once
 
@@ -89,20 +98,26 @@ struct weir_rule {
 };
 WEIR_ASSERT_SIZE(struct weir_rule, 144);
 
-#define WEIR_ROW_SIZE 520
+#define WEIR_CHUNK 262144u
 
-struct weir_vector {
-  weir_u64 summary;
-  weir_u64 words[WEIR_RULE_WORDS]; /* rule r is bit r % 64 of word r / 64 */
+#define WEIR_PAGE 256 /* entries */
+struct weir_page {
+  weir_u16 entries[WEIR_PAGE];
 };
-WEIR_ASSERT_SIZE(struct weir_vector, WEIR_ROW_SIZE);
+WEIR_ASSERT_SIZE(struct weir_page, 512);
 
-#define WEIR_TABLE_NODE 0x8000u
-struct weir_table_row {
-  weir_u16 entries[256];
+/* Addresses of IPv4: as 16-bit numbers by their upper half, but what the second page has is a class, or with this the
+ * number of a page of a further array, for the third octet; so has that for the fourth. */
+#define WEIR_PAGE_NODE 0x8000u
+
+struct weir_head {
+  weir_u64 summary;
+  weir_u64 lead; /* of the vector's words the first that is not zero */
+  weir_u64 span; /* bit w: word w is the same */
   weir_u64 pad;
 };
-WEIR_ASSERT_SIZE(struct weir_table_row, WEIR_ROW_SIZE);
+WEIR_ASSERT_SIZE(struct weir_head, 32);
+#define WEIR_VECTOR_SIZE (WEIR_RULE_WORDS * 8)
 
 /* One node of a search tree over 64-bit keys, host order: entry i serves keys[i] <= key < keys[i + 1]. keys[0] is the
  * least key that comes here; entries that are not needed repeat the last. */
@@ -110,72 +125,72 @@ WEIR_ASSERT_SIZE(struct weir_table_row, WEIR_ROW_SIZE);
 #define WEIR_TREE_DEPTH 3 /* 32^3 intervals */
 enum weir_tree_entry {
   WEIR_TREE_CLASS = 1u << 31, /* the rest is a class; the search is over */
-  WEIR_TREE_LOW = 1u << 30,   /* the rest is the row of a tree over the address's low half */
-};                            /* neither: the row of a node one further down */
+  WEIR_TREE_LOW = 1u << 30,   /* the rest is the root of a tree over the address's low half */
+};                            /* neither: the number of a node one further down */
 struct weir_tree_node {
   weir_u64 keys[WEIR_TREE_KEYS];
   weir_u32 entries[WEIR_TREE_KEYS];
-  weir_u64 pad[17];
+  weir_u64 pad[16];
 };
-WEIR_ASSERT_SIZE(struct weir_tree_node, WEIR_ROW_SIZE);
+WEIR_ASSERT_SIZE(struct weir_tree_node, 512);
 
-/* A token bucket is one word: the time until which its tokens are lent out, in sixteenths of a nanosecond (GCRA). A frame
- * costs `cost` of that time and fits while the debt stays within `depth`. */
+/* A token bucket is one word: the time until which its tokens are lent out, in sixteenths of a nanosecond (GCRA). A
+ * frame costs `cost` of that time and fits while the debt stays within `depth`. */
 #define WEIR_LIMIT_SECOND 16000000000ULL
+struct weir_rule_limit {
+  weir_u64 cost;  /* of a packet; 0 where octets are counted */
+  weir_u64 rate;  /* octets a second */
+  weir_u64 depth; /* the burst, in time */
+  weir_u64 pad;
+};
+WEIR_ASSERT_SIZE(struct weir_rule_limit, 32);
 struct weir_rule_verdict {
   weir_u8 action; /* enum weir_action */
   weir_u8 limit;  /* enum weir_limit */
   weir_u16 counter;
   weir_u32 sample; /* of the rule */
-  weir_u64 cost;  /* of a packet; 0 where octets are counted */
-  weir_u64 rate;  /* octets a second */
-  weir_u64 depth; /* the burst, in time */
 };
-WEIR_ASSERT_SIZE(struct weir_rule_verdict, 32);
-#define WEIR_VERDICTS_A_ROW 16
-struct weir_verdict_row {
-  struct weir_rule_verdict rules[WEIR_VERDICTS_A_ROW];
-  weir_u64 pad;
-};
-WEIR_ASSERT_SIZE(struct weir_verdict_row, WEIR_ROW_SIZE);
+WEIR_ASSERT_SIZE(struct weir_rule_verdict, 8);
 
-struct weir_field_rows {
-  weir_u32 table;   /* first row of the table by value; of an address: by the upper 16 bits of an IPv4 one */
-  weir_u32 nodes;   /* first row of the further tables, for IPv4's third and fourth octet */
-  weir_u32 tree;    /* root of the tree over the upper half of an IPv6 address */
-  weir_u32 vectors; /* first row of the classes' vectors */
-  weir_u32 none;    /* the class of a frame that has no such field */
+/* Offsets. */
+struct weir_field_place {
+  weir_u32 pages;
+  weir_u32 nodes; /* pages for IPv4's third and fourth octet */
+  weir_u32 tree;  /* nodes over IPv6 addresses */
+  weir_u32 root;  /* the number of the node to begin at */
+  weir_u32 heads;
+  weir_u32 vectors;
+  weir_u32 none; /* the class of a frame that has no such field */
+  weir_u32 pad;
 };
-WEIR_ASSERT_SIZE(struct weir_field_rows, 20);
+WEIR_ASSERT_SIZE(struct weir_field_place, 32);
+
+/* A de Bruijn sequence: its 64 windows of six bits all differ. */
+#define WEIR_BITS_FACTOR 0x03f79d71b4cb0a89ULL
 
 struct weir_generation {
-  weir_u32 rows;   /* in all */
+  weir_u32 chunks; /* in all */
   weir_u32 rules;
   weir_u32 fields; /* bit per enum weir_field that some rule asks for: the others are not looked up */
   weir_u32 verdicts;
+  weir_u32 limits; /* 0: no rule has one */
   weir_u32 definitions;
-  weir_u32 next_name; /* for rules that are added without a name */
-  weir_u64 serial;    /* of no other generation of the interface, and never 0 in the map */
-  struct weir_field_rows field[WEIR_FIELD_COUNT];
+  weir_u64 serial;           /* of no other generation of the interface, and never 0 in the map */
+  weir_u32 next_name;        /* for rules that are added without a name */
   weir_u32 sets;             /* the slot of `sets` that has the generation's table, or WEIR_NO_SET_TABLE */
   weir_u32 source_sets;      /* bit per set that some rule asks for */
   weir_u32 destination_sets; /* likewise */
-  weir_u32 pad0;
-  weir_u64 pad[29];
+  weir_u64 pad[2];
+  struct weir_field_place field[WEIR_FIELD_COUNT];
+  weir_u8 bits[64]; /* the number of a word's only bit, by word * WEIR_BITS_FACTOR >> 58 */
 };
-WEIR_ASSERT_SIZE(struct weir_generation, WEIR_ROW_SIZE);
+WEIR_ASSERT_SIZE(struct weir_generation, 512);
 
-#define WEIR_ROW_ALL 1
-
-union weir_row {
-  struct weir_generation generation;
-  struct weir_vector vector;
-  struct weir_table_row table;
-  struct weir_tree_node node;
-  struct weir_verdict_row verdicts;
-  weir_u8 octets[WEIR_ROW_SIZE];
+union weir_chunk {
+  struct weir_generation generation; /* of the first */
+  weir_u8 octets[WEIR_CHUNK];
 };
-WEIR_ASSERT_SIZE(union weir_row, WEIR_ROW_SIZE);
+WEIR_ASSERT_SIZE(union weir_chunk, WEIR_CHUNK);
 
 /* config.filter_selector, one word, read once a frame: bit 0 is the current slot; the rest, if not 0, is the time
  * (CLOCK_MONOTONIC, nanoseconds) after which the other slot is current again because nobody confirmed this one. */

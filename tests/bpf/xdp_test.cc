@@ -256,6 +256,11 @@ void XdpTest::index_entry(std::uint8_t protocol, std::uint16_t port, std::uint32
   key.protocol = protocol;
   key.port_be = to_be16(port);
   ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.steer_index), &key, &index, BPF_ANY), 0);
+  const std::uint32_t at = weir_listening_word(protocol, port);
+  std::uint64_t word = 0;
+  ASSERT_EQ(bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.steered), &at, &word), 0);
+  word |= std::uint64_t{1} << (port % 64);
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.steered), &at, &word, BPF_ANY), 0);
 }
 
 void XdpTest::beat(std::uint32_t queue, std::optional<std::uint64_t> age_ns) { beats_[queue] = age_ns; }
@@ -293,9 +298,9 @@ xdp::SetMemory XdpTest::make_sets(std::uint32_t slot, control::SetTableSize size
 }
 
 void XdpTest::set_filter(std::uint32_t slot, const std::vector<weir_rule>& rules, std::uint32_t sets) {
-  auto rows = control::compile(rules, 1, sets);
-  rows[0].generation.serial = ++serial_;
-  const auto map = xdp::Generation::make(rows);
+  auto chunks = control::compile(rules, 1, sets);
+  chunks[0].generation.serial = ++serial_;
+  const auto map = xdp::Generation::make(chunks);
   ASSERT_TRUE(map.ok()) << map.error().message;
   const int fd = map->get();
   ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton_->maps.filter), &slot, &fd, BPF_ANY), 0) << std::strerror(errno);

@@ -88,8 +88,8 @@ void filter_file(std::string_view text) {
     back.destination_set = rule.destination_set;
     require(back.same_rule(parsed->rules[i]));
   }
-  const auto rows = weir::control::compile(raw, 1);
-  require(rows[0].generation.rows == rows.size() && rows[0].generation.rules == raw.size());
+  const auto chunks = weir::control::compile(raw, 1);
+  require(chunks[0].generation.chunks == chunks.size() && chunks[0].generation.rules == raw.size());
 }
 
 // A list, put into a table and read back: each prefix is there, and nothing else.

@@ -105,9 +105,9 @@ Outcome<void> publish(const xdp::Maps& maps, const FilterState& before, std::uin
     raw.push_back(to_map(rule));
   }
   const std::uint32_t slot = 1 - current;
-  std::vector<weir_row> rows = compile(raw, next_name, table);
-  rows[0].generation.serial = std::max(before.serial + 1, nanoseconds(now));
-  if (auto r = maps.put_generation(slot, rows); !r) return r;
+  std::vector<weir_chunk> chunks = compile(raw, next_name, table);
+  chunks[0].generation.serial = std::max(before.serial + 1, nanoseconds(now));
+  if (auto r = maps.put_generation(slot, chunks); !r) return r;
   // What was in the slot is read by nobody any more, so nobody counts where its rules did; and what is there now is not
   // current yet.
   for (const std::uint32_t index : fresh)

@@ -46,27 +46,30 @@ std::uint64_t last_of(std::uint64_t first, unsigned free) {
   return free >= 64 ? kLastKey : first | ((std::uint64_t{1} << free) - 1);
 }
 
-template <class To, class From>
-void append(std::vector<weir_row>& rows, To weir_row::*member, const std::vector<From>& from) {
-  for (const From& f : from) {
-    weir_row row{};
-    row.*member = f;
-    rows.push_back(row);
-  }
-}
-
 }  // namespace
 
-weir_vector RuleSet::vector() const {
-  weir_vector out{};
+static_assert(sizeof(RuleSet) == WEIR_VECTOR_SIZE, "it is laid out as it is");
+
+RuleSet RuleSet::filled(std::size_t rules) const {
+  RuleSet out = *this;
+  if (rules % 64 != 0 && words_[rules / 64] == (std::uint64_t{1} << (rules % 64)) - 1)
+    out.words_[rules / 64] = ~std::uint64_t{0};
+  return out;
+}
+
+weir_head RuleSet::head() const {
+  weir_head out{};
   for (std::size_t w = 0; w < words_.size(); ++w) {
-    out.words[w] = words_[w];
-    if (words_[w] != 0) out.summary |= std::uint64_t{1} << w;
+    if (words_[w] == 0) continue;
+    const std::uint64_t bit = std::uint64_t{1} << w;
+    if (out.summary == 0) out.lead = words_[w];
+    if (words_[w] == out.lead) out.span |= bit;
+    out.summary |= bit;
   }
   return out;
 }
 
-FieldRows::FieldRows(weir_field field, std::span<const weir_rule> rules) : field_(field) {
+FieldTables::FieldTables(weir_field field, std::span<const weir_rule> rules) : field_(field), rules_(rules.size()) {
   for (std::size_t i = 0; i < rules.size(); ++i)
     if (!asks(rules[i])) unasked_.insert(i);
   none_ = class_of(unasked_);
@@ -85,31 +88,32 @@ FieldRows::FieldRows(weir_field field, std::span<const weir_rule> rules) : field
     case WEIR_FIELD_SOURCE_PORT:
     case WEIR_FIELD_DESTINATION_PORT:
     case WEIR_FIELD_LENGTH:
-      by_value(rules, 65536);
+      by_word(rules, 65536);
       break;
     case WEIR_FIELD_VLAN:
-      by_value(rules, WEIR_VLAN_VALUES);
+      by_word(rules, WEIR_VLAN_VALUES);
       break;
     default:
-      by_value(rules, 256);
+      by_octet(rules);
   }
 }
 
-std::uint32_t FieldRows::class_of(const RuleSet& set) {
+std::uint32_t FieldTables::class_of(const RuleSet& rules) {
+  const RuleSet set = rules.filled(rules_);
   const std::uint64_t h = hash(set);
-  const weir_vector vector = set.vector();
   const auto [first, last] = by_hash_.equal_range(h);
   for (auto at = first; at != last; ++at)
-    if (std::memcmp(&vectors_[at->second], &vector, sizeof vector) == 0) return at->second;
+    if (vectors_[at->second] == set) return at->second;
   const auto number = static_cast<std::uint32_t>(vectors_.size());
-  vectors_.push_back(vector);
+  vectors_.push_back(set);
+  heads_.push_back(set.head());
   by_hash_.emplace(h, number);
   return number;
 }
 
 // Calls entry(start, last, holding) for each interval, in order, from key 0 to the last key.
 template <class Entry>
-std::vector<FieldRows::Interval> FieldRows::sweep(std::span<const Span> spans, RuleSet holding, Entry entry) {
+std::vector<FieldTables::Interval> FieldTables::sweep(std::span<const Span> spans, RuleSet holding, Entry entry) {
   struct Limit {
     std::uint64_t key;
     std::size_t rule;
@@ -141,36 +145,58 @@ std::vector<FieldRows::Interval> FieldRows::sweep(std::span<const Span> spans, R
   }
 }
 
-void FieldRows::by_value(std::span<const weir_rule> rules, std::size_t values) {
+// Pages are whole: values beyond the field's own never come, and belong to the last class.
+std::vector<std::uint16_t> FieldTables::classes(std::span<const weir_rule> rules, std::size_t values) {
   std::vector<Span> spans;
   for (std::size_t i = 0; i < rules.size(); ++i) {
     if (!asks(rules[i])) continue;
     const auto [first, last] = range_of(rules[i], field_);
     spans.push_back({first, last, i});
   }
-  table_.resize((values + 255) / 256);
+  std::vector<std::uint16_t> out((values + WEIR_PAGE - 1) / WEIR_PAGE * WEIR_PAGE);
   static_cast<void>(sweep(spans, unasked_, [&](std::uint64_t start, std::uint64_t last, const RuleSet& set) {
-    // Rows are whole: values beyond the field's own never come, and belong to the last class.
-    const std::uint64_t end = std::min<std::uint64_t>(last, table_.size() * 256 - 1);
+    const std::uint64_t end = std::min<std::uint64_t>(last, out.size() - 1);
     if (start > end) return 0u;
     const std::uint32_t c = class_of(set);
-    for (std::uint64_t v = start; v <= end; ++v) table_[v / 256].entries[v % 256] = static_cast<weir_u16>(c);
+    for (std::uint64_t v = start; v <= end; ++v) out[v] = static_cast<std::uint16_t>(c);
     return c;
   }));
+  return out;
 }
 
-void FieldRows::by_flags(std::span<const weir_rule> rules) {
-  table_.resize(1);
-  for (unsigned flags = 0; flags < 256; ++flags) {
+void FieldTables::by_octet(std::span<const weir_rule> rules) {
+  const std::vector<std::uint16_t> entries = classes(rules, WEIR_PAGE);
+  std::copy(entries.begin(), entries.end(), pages_.emplace_back().entries);
+}
+
+void FieldTables::by_word(std::span<const weir_rule> rules, std::size_t values) { make_pages(classes(rules, values)); }
+
+// The first page, and those that it names. Entries that are not there never are asked for.
+void FieldTables::make_pages(std::span<const std::uint16_t> entries) {
+  pages_.emplace_back();
+  for (std::size_t upper = 0; upper < entries.size() / WEIR_PAGE; ++upper) {
+    weir_page page{};
+    std::copy_n(&entries[upper * WEIR_PAGE], WEIR_PAGE, page.entries);
+    const auto same = std::find_if(pages_.begin() + 1, pages_.end(), [&](const weir_page& other) {
+      return std::memcmp(&other, &page, sizeof page) == 0;
+    });
+    pages_[0].entries[upper] = static_cast<weir_u16>(same - pages_.begin());
+    if (same == pages_.end()) pages_.push_back(page);
+  }
+}
+
+void FieldTables::by_flags(std::span<const weir_rule> rules) {
+  pages_.emplace_back();
+  for (unsigned flags = 0; flags < WEIR_PAGE; ++flags) {
     RuleSet set = unasked_;
     for (std::size_t i = 0; i < rules.size(); ++i)
       if (asks(rules[i]) && (flags & rules[i].tcp_mask) == rules[i].tcp_flags) set.insert(i);
-    table_[0].entries[flags] = static_cast<weir_u16>(class_of(set));
+    pages_[0].entries[flags] = static_cast<weir_u16>(class_of(set));
   }
 }
 
 // Values are memberships, a bit for each set; those of sets that no rule asks for never come.
-void FieldRows::by_sets(std::span<const weir_rule> rules) {
+void FieldTables::by_sets(std::span<const weir_rule> rules) {
   std::map<weir_u32, RuleSet> asking;  // by the sets that all of them ask for
   weir_u32 asked = 0;
   for (std::size_t i = 0; i < rules.size(); ++i) {
@@ -180,17 +206,18 @@ void FieldRows::by_sets(std::span<const weir_rule> rules) {
     asked |= sets;
   }
   const std::size_t values = std::size_t{1} << std::bit_width(asked);
-  table_.resize((values + 255) / 256);
+  std::vector<std::uint16_t> entries(std::max<std::size_t>(values, WEIR_PAGE));
   for (std::size_t v = 0; v < values; ++v) {
     if ((v & ~std::size_t{asked}) != 0) continue;
     RuleSet set = unasked_;
     for (const auto& [sets, more] : asking)
       if ((v & sets) == sets) set.insert(more);
-    table_[v / 256].entries[v % 256] = static_cast<weir_u16>(class_of(set));
+    entries[v] = static_cast<std::uint16_t>(class_of(set));
   }
+  make_pages(entries);
 }
 
-void FieldRows::by_address(std::span<const weir_rule> rules) {
+void FieldTables::by_address(std::span<const weir_rule> rules) {
   std::vector<Span> v4;
   std::vector<Span> high;
   std::map<std::uint64_t, std::vector<Span>> low;  // by the upper half, of prefixes longer than that
@@ -215,10 +242,10 @@ void FieldRows::by_address(std::span<const weir_rule> rules) {
 
   const auto just_class = [&](std::uint64_t, std::uint64_t, const RuleSet& set) { return class_of(set); };
   const std::vector<Interval> classes = sweep(v4, unasked_, just_class);
-  table_.resize(256);
+  std::vector<std::uint16_t> entries(65536);
   std::size_t at = 0;
-  for (std::uint64_t top = 0; top < 65536; ++top)
-    table_[top / 256].entries[top % 256] = table_entry(classes, at, top << 16, 16);
+  for (std::uint64_t top = 0; top < entries.size(); ++top) entries[top] = page_entry(classes, at, top << 16, 16);
+  make_pages(entries);
 
   const auto tree_class = [&](std::uint64_t, std::uint64_t, const RuleSet& set) {
     return class_of(set) | WEIR_TREE_CLASS;
@@ -230,10 +257,10 @@ void FieldRows::by_address(std::span<const weir_rule> rules) {
   }));
 }
 
-// The class of the 2^bits addresses from `start` on, where they have one in common; else a further table of 256 parts.
+// The class of the 2^bits addresses from `start` on, where they have one in common; else a further page of 256 parts.
 // `at` is an interval that begins at or before `start`, and moves forward.
-std::uint16_t FieldRows::table_entry(std::span<const Interval> classes, std::size_t& at, std::uint64_t start,
-                                     unsigned bits) {
+std::uint16_t FieldTables::page_entry(std::span<const Interval> classes, std::size_t& at, std::uint64_t start,
+                                      unsigned bits) {
   while (at + 1 < classes.size() && classes[at + 1].start <= start) ++at;
   const std::uint64_t last = last_of(start, bits);
   if (bits == 0 || at + 1 == classes.size() || classes[at + 1].start > last)
@@ -241,14 +268,14 @@ std::uint16_t FieldRows::table_entry(std::span<const Interval> classes, std::siz
   const std::size_t node = nodes_.size();
   nodes_.emplace_back();
   for (std::uint64_t part = 0; part < 256; ++part) {
-    const std::uint16_t entry = table_entry(classes, at, start + (part << (bits - 8)), bits - 8);
+    const std::uint16_t entry = page_entry(classes, at, start + (part << (bits - 8)), bits - 8);
     nodes_[node].entries[part] = entry;
   }
-  return static_cast<std::uint16_t>(node | WEIR_TABLE_NODE);
+  return static_cast<std::uint16_t>(node | WEIR_PAGE_NODE);
 }
 
 // Nodes over the intervals, level by level from the leaves; returns the root.
-std::uint32_t FieldRows::tree(std::span<const Interval> intervals) {
+std::uint32_t FieldTables::tree(std::span<const Interval> intervals) {
   std::vector<Interval> level(intervals.begin(), intervals.end());
   for (;;) {
     std::vector<Interval> above;
@@ -267,26 +294,14 @@ std::uint32_t FieldRows::tree(std::span<const Interval> intervals) {
   }
 }
 
-weir_field_rows FieldRows::place(std::vector<weir_row>& rows) const {
-  weir_field_rows out{};
-  const auto here = [&] { return static_cast<weir_u32>(rows.size()); };
-  out.table = here();
-  append(rows, &weir_row::table, table_);
-  out.nodes = here();
-  append(rows, &weir_row::table, nodes_);
-  const weir_u32 tree = here();
-  out.tree = tree + root_;
-  for (weir_tree_node node : tree_) {
-    for (weir_u32& e : node.entries)
-      if ((e & WEIR_TREE_CLASS) == 0) e += tree;  // the bit of WEIR_TREE_LOW stays
-    weir_row row{};
-    row.node = node;
-    rows.push_back(row);
-  }
-  out.vectors = here();
-  append(rows, &weir_row::vector, vectors_);
-  out.none = none_;
-  return out;
+void FieldTables::place(weir_field_place& place, Layout& layout) const {
+  place.root = root_;
+  place.none = none_;
+  layout.add<weir_page>(pages_, sizeof(weir_page), place.pages);
+  layout.add<weir_page>(nodes_, sizeof(weir_page), place.nodes);
+  layout.add<weir_tree_node>(tree_, sizeof(weir_tree_node), place.tree);
+  layout.add<weir_head>(heads_, sizeof(weir_head), place.heads);
+  layout.add<RuleSet>(vectors_, WEIR_VECTOR_SIZE, place.vectors);
 }
 
 }  // namespace weir::control

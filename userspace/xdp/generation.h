@@ -14,8 +14,8 @@ namespace weir::xdp {
 
 class Generation {
  public:
-  // The map that holds `rows`, in no slot yet: it goes with the descriptor.
-  static Outcome<Fd> make(std::span<const weir_row> rows);
+  // The map that holds `chunks`, in no slot yet: it goes with the descriptor.
+  static Outcome<Fd> make(std::span<const weir_chunk> chunks);
   // A view of such a map. EPROTO where it does not hold together.
   static Outcome<Generation> view(const Fd& map);
 

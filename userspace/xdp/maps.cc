@@ -22,17 +22,18 @@ constexpr std::array<const char*, kMapCount> kNames = {
     "config",        "heartbeats",      "local_addrs", "steer_index",   "steer",         "steer_counters", "counters",
     "rule_counters", "engine_counters", "filter",      "limits",        "limit_sources", "fragments",      "secrets",
     "xsks",          "guarded",         "captures",    "capture_slots", "drop_samples",  "listening",      "sets",
-    "syn_guard",     "syn_answer",      "flow_cells"};
+    "syn_guard",     "syn_answer",      "flow_cells",  "steered"};
 // What the ABI version promises of each: checked, so that a value is never read into memory of another size.
 constexpr std::array<std::uint32_t, kMapCount> kValueSizes = {
-    sizeof(weir_config),      sizeof(weir_heartbeat), sizeof(weir_u32),
-    sizeof(weir_u32),         sizeof(weir_steer),     sizeof(weir_counter),
-    sizeof(weir_counter),     sizeof(weir_counter),   sizeof(weir_engine_counters),
-    sizeof(weir_u32),         sizeof(weir_u64),       sizeof(weir_u64),
-    sizeof(weir_u32),         sizeof(weir_secrets),   sizeof(weir_u32),
-    sizeof(weir_guard),       sizeof(weir_u32),       sizeof(weir_capture_slot),
-    sizeof(weir_drop_sample), sizeof(weir_u64),       sizeof(weir_u32),
-    sizeof(weir_syn_guard),   sizeof(weir_syn_answer), sizeof(weir_flow_cell)};
+    sizeof(weir_config),      sizeof(weir_heartbeat),  sizeof(weir_u32),
+    sizeof(weir_u32),         sizeof(weir_steer),      sizeof(weir_counter),
+    sizeof(weir_counter),     sizeof(weir_counter),    sizeof(weir_engine_counters),
+    sizeof(weir_u32),         sizeof(weir_u64),        sizeof(weir_u64),
+    sizeof(weir_u32),         sizeof(weir_secrets),    sizeof(weir_u32),
+    sizeof(weir_guard),       sizeof(weir_u32),        sizeof(weir_capture_slot),
+    sizeof(weir_drop_sample), sizeof(weir_u64),        sizeof(weir_u32),
+    sizeof(weir_syn_guard),   sizeof(weir_syn_answer), sizeof(weir_flow_cell),
+    sizeof(weir_u64)};
 
 constexpr std::size_t at(MapId id) { return static_cast<std::size_t>(id); }
 // Those that only root's tools need, or that nothing reads by descriptor.
@@ -84,12 +85,14 @@ struct Maps::State final : ForkRegistry::Entry {
   State() { ForkRegistry::add(*this); }
   ~State() override {
     ForkRegistry::remove(*this);
-    for (const View& v : {config, heartbeats, steer, engine_counters, listening, syn_guard, syn_answer, flow_cells})
+    for (const View& v :
+         {config, heartbeats, steer, engine_counters, listening, syn_guard, syn_answer, flow_cells, steered})
       if (v.memory != nullptr) munmap(v.memory, v.length);
   }
   // A child that lives on would keep the maps after detach. The views are not there (MADV_DONTFORK).
   void on_fork_child() override {
-    for (View* v : {&config, &heartbeats, &steer, &engine_counters, &listening, &syn_guard, &syn_answer, &flow_cells})
+    for (View* v :
+         {&config, &heartbeats, &steer, &engine_counters, &listening, &syn_guard, &syn_answer, &flow_cells, &steered})
       *v = {};
     for (Fd& fd : fds) fd.reset();
   }
@@ -126,10 +129,15 @@ struct Maps::State final : ForkRegistry::Entry {
     if (auto r = view(MapId::heartbeats, sizeof(weir_heartbeat) * WEIR_MAX_QUEUES, heartbeats); !r) return r;
     if (auto r = view(MapId::steer, sizeof(weir_steer) * WEIR_MAX_STEER, steer); !r) return r;
     if (auto r = view(MapId::listening, sizeof(weir_u64) * WEIR_LISTENING_WORDS, listening); !r) return r;
+    if (auto r = view(MapId::steered, sizeof(weir_u64) * WEIR_LISTENING_WORDS, steered); !r) return r;
     if (auto r = view(MapId::syn_guard, sizeof(weir_syn_guard) * WEIR_MAX_STEER, syn_guard); !r) return r;
     if (auto r = view(MapId::syn_answer, sizeof(weir_syn_answer), syn_answer); !r) return r;
     if (auto r = view(MapId::flow_cells, sizeof(weir_flow_cell) * WEIR_FLOW_CELLS, flow_cells); !r) return r;
     return view(MapId::engine_counters, sizeof(weir_engine_counters) * WEIR_MAX_QUEUES, engine_counters);
+  }
+
+  weir_u64& steered_word(std::uint8_t protocol, std::uint16_t port) const {
+    return static_cast<weir_u64*>(steered.memory)[weir_listening_word(protocol, port)];
   }
 
   // Zeros, a counter for each CPU there may be.
@@ -145,7 +153,7 @@ struct Maps::State final : ForkRegistry::Entry {
   Outcome<void> clear(MapId id, std::uint32_t index) const;
 
   std::array<Fd, kMapCount> fds;
-  View config, heartbeats, steer, engine_counters, listening, syn_guard, syn_answer, flow_cells;
+  View config, heartbeats, steer, engine_counters, listening, syn_guard, syn_answer, flow_cells, steered;
 };
 
 Maps::Maps(std::unique_ptr<State> state) : s_(std::move(state)) {}
@@ -289,6 +297,8 @@ std::vector<Maps::SteerHead> Maps::steer_heads() const {
 
 Outcome<void> Maps::publish_steer(std::uint8_t protocol, std::uint16_t port, std::uint32_t index) const {
   const weir_steer_key key = steer_key(protocol, port);
+  // First: a bit without an entry costs a look-up, an entry without its bit steers nothing.
+  fetch_or(s_->steered_word(protocol, port), weir_u64{1} << (port % 64));
   if (bpf_map_update_elem(s_->fd(MapId::steer_index), &key, &index, BPF_ANY) != 0)
     return Err(system_error(errno, "steering port " + std::to_string(port)));
   return {};
@@ -298,6 +308,7 @@ Outcome<void> Maps::withdraw_steer(std::uint8_t protocol, std::uint16_t port) co
   const weir_steer_key key = steer_key(protocol, port);
   if (bpf_map_delete_elem(s_->fd(MapId::steer_index), &key) != 0 && errno != ENOENT)
     return Err(system_error(errno, "no longer steering port " + std::to_string(port)));
+  fetch_and(s_->steered_word(protocol, port), ~(weir_u64{1} << (port % 64)));
   return {};
 }
 
@@ -376,8 +387,8 @@ Outcome<std::optional<Generation>> Maps::generation(std::uint32_t slot) const {
   return std::optional<Generation>(std::move(view).value());
 }
 
-Outcome<void> Maps::put_generation(std::uint32_t slot, std::span<const weir_row> rows) const {
-  auto map = Generation::make(rows);
+Outcome<void> Maps::put_generation(std::uint32_t slot, std::span<const weir_chunk> chunks) const {
+  auto map = Generation::make(chunks);
   if (!map) return Err(map.error());
   const int fd = map->get();
   if (bpf_map_update_elem(s_->fd(MapId::filter), &slot, &fd, BPF_ANY) != 0)

@@ -56,8 +56,9 @@ enum class MapId : std::uint8_t {
   syn_guard,
   syn_answer,
   flow_cells,
+  steered,
 };
-inline constexpr std::size_t kMapCount = 24;
+inline constexpr std::size_t kMapCount = 25;
 const char* map_name(MapId id);
 
 // Descriptors by MapId; -1 where a map is not at hand.
@@ -135,7 +136,7 @@ class Maps {
   // Puts it there, and returns when no program can be reading what was there before: the kernel waits for an RCU grace
   // period before the update of a map of maps returns. So a program's run that begins after it sees the new one, and
   // those that had the old one have ended.
-  Outcome<void> put_generation(std::uint32_t slot, std::span<const weir_row> rows) const;
+  Outcome<void> put_generation(std::uint32_t slot, std::span<const weir_chunk> chunks) const;
 
   // The SSH sessions that are guarded, by address and port. `put_guard` sets WEIR_CONFIG_GUARDED, and the removal of
   // the last one clears it. ENOSPC where there are WEIR_MAX_GUARDS.
