@@ -122,7 +122,8 @@ class SynGuard : public XdpTest, public testing::WithParamInterface<bool> {
     const std::size_t length = f.size() - tcp;
     std::copy_n(f.begin(), 6, a.to.bytes.begin());
     std::copy_n(f.begin() + 6, 6, a.from.bytes.begin());
-    const ConstBytes us = ours().wire(), them = peer().wire();
+    const IpAddress here = ours(), there = peer();  // wire() looks into them
+    const ConstBytes us = here.wire(), them = there.wire();
     const std::size_t addresses = GetParam() ? 22 : 26;
     EXPECT_EQ(std::memcmp(f.data() + addresses, us.data(), us.size()), 0);
     EXPECT_EQ(std::memcmp(f.data() + addresses + us.size(), them.data(), them.size()), 0);

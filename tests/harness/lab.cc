@@ -19,6 +19,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "own_mounts.h"
 #include "weir/common/abi.h"
 
 namespace weir::testing {
@@ -123,7 +124,10 @@ std::string why_no_lab() {
 Host::Host(const std::string& name) {
   static std::once_flag swept;
   static std::atomic<int> serial = 0;
-  std::call_once(swept, sweep);
+  std::call_once(swept, [] {
+    own_mounts();
+    sweep();
+  });
   netns_ = "weirt-" + std::to_string(::getpid()) + "-" + std::to_string(start_time(::getpid()).value_or(0)) + "-" +
            name + std::to_string(serial++);
   shell("ip netns add " + netns_);

@@ -27,8 +27,31 @@ EXAMPLES = BUILD / "userspace/examples"
 HARNESS = BUILD / "tests/harness"
 
 SO_NETNS_COOKIE = 71
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+_mounted = False
+
+
+def own_mounts():
+    """Gives the process a BPF file system and a run directory that no other sees, so that a test waits for no lock of another's,
+    and leaves no pin when it is killed."""
+    global _mounted
+    if _mounted or os.geteuid() != 0:
+        return
+    _mounted = True
+    RUN_DIR.mkdir(exist_ok=True)
+
+    def call(result, what):
+        if result:
+            raise OSError(ctypes.get_errno(), what)
+
+    call(_libc.unshare(CLONE_NEWNS), "unshare")
+    call(_libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "making the mounts private")
+    for kind, where, options in ((b"tmpfs", RUN_DIR, b"mode=755"), (b"bpf", PIN_ROOT.parent, b"mode=700")):
+        call(_libc.mount(kind, str(where).encode(), kind, 0, options), f"mounting {where}")
 
 
 def start_time(pid):
@@ -149,6 +172,7 @@ class Lab:
         self.children = []
 
     def __enter__(self):
+        own_mounts()
         sweep()
         return self
 

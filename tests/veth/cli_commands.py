@@ -330,7 +330,11 @@ class Commands(unittest.TestCase):
         self.server.weir("steer", "add", 8080)
         self.server.weir("filter", "add", "name", "web", "pass", "proto", "tcp", "port", "443", "limit", "2/s", "burst", "1")
         self.server.weir("filter", "add", "name", "bad", "drop", "from", "10.77.0.2")
-        before = self.json("stats", "--all")["reasons"]
+        def counted():
+            # The two kernels find each other meanwhile.
+            return [r for r in self.json("stats", "--all")["reasons"] if r["name"] not in ("infrastructure", "arp")]
+
+        before = counted()
         for _ in range(3):
             told = self.asked("from", "192.0.2.1", "proto", "tcp", "dport", "443", "flags", "S")
             self.assertEqual((told["verdict"], told["reason"], told["rule"]["name"], told["rule"]["limit"]), ("pass", "filter_pass", "web", "within"))
@@ -345,7 +349,7 @@ class Commands(unittest.TestCase):
         self.assertEqual((told["reason"], told["guarded"], told["rule"]), ("infrastructure", True, None))
         self.assertEqual(self.asked("hex", "ff:ff:ff:ff:ff:ff 020000000001 0806")["reason"], "arp")
         self.assertIn("queue 7", self.asked("from", "10.77.0.9", "port", "1", "queue", "7")["notes"][0])
-        self.assertEqual(self.json("stats", "--all")["reasons"], before)
+        self.assertEqual(counted(), before)
         self.assertEqual([r["packets"] for r in self.json("filter", "list")["rules"]], [0, 0])
         self.assertRegex(self.text("filter", "test", "from", "10.77.0.2", "port", "9"),
                          r"^veth0: drop: a filter rule refused it \(filter_drop\)\n  packet    tcp 10\.77\.0\.2:40000 -> "

@@ -221,7 +221,7 @@ class Guard(unittest.TestCase):
         # Those that were heard of longest ago went; to be put counts.
         self.assertIn("10.77.0.2", [g["remote"] for g in listed])
         self.assertTrue(self.connects(WEB_PORT))
-        self.assertRegex(self.server.weir("guard", "list").stdout, r"(?m)^veth0  10\.77\.0\.2 +8000  typed +[\d.]+ s  [\d.]+ s ago$")
+        self.assertRegex(self.server.weir("guard", "list").stdout, r"(?m)^veth0  10\.77\.0\.2 +8000  typed +[\d.]+ s +[\d.]+ s ago$")
         self.server.weir("guard", "del", "10.77.0.2", "port", WEB_PORT)
         self.assertFalse(self.connects(WEB_PORT))
         for argv, says in ((("del", "10.77.0.2"), "no session of 10.77.0.2 is guarded"), (("add", "x"), "is not an address")):

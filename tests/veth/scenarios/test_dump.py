@@ -149,6 +149,8 @@ class Dump(unittest.TestCase):
                 done = self.client.run("curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{size_download}",
                                        story.url(address, "/bytes/300000"))
                 self.assertEqual(done.stdout, "300000")
+                # The last ACK comes after curl has gone.
+                lab.wait_until(lambda: json.loads(self.server.weir("-j", "sockets").stdout)["connections"] == [], "the end of the connection")
                 captured, shown, lost = dump.stop()
                 self.assertEqual((captured, lost), (shown, 0))
                 found = packets(file.name)
