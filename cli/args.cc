@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "output.h"
 #include "values.h"
 #include "weir/control/filter.h"
 #include "weir/control/set_list.h"
@@ -34,7 +35,7 @@ std::optional<std::string> unknown_of_list(const Arg& arg, std::string_view text
       return fmt::format("{}: '{}' is none: did you mean '{}'?", arg.name, word, *meant);
     if (arg.value == Value::reasons)
       return fmt::format("{}: '{}' is no reason of the XDP program: `weir stats --all` shows them", arg.name, word);
-    return fmt::format("{}: '{}' is none of pass, drop, steer and send", arg.name, word);
+    return fmt::format("{}: '{}' is none of {}", arg.name, word, join(known));
   }
   return std::nullopt;
 }

@@ -85,6 +85,7 @@ TEST_F(Capture, TellsWhatBecameOfAFrameAndWhy) {
   EXPECT_EQ(told[0].record.reason, WEIR_R_PASS_NOT_STEERED);
   EXPECT_EQ(told[0].octets, tcp4("A", kKernelPort).bytes());
   EXPECT_EQ(told[0].record.rule, WEIR_NONE);
+  EXPECT_EQ(told[0].record.steer, WEIR_NONE);
   EXPECT_EQ(told[1].record.reason, WEIR_R_STEER_SYN);
   EXPECT_EQ(told[1].octets, tcp6("S").bytes());
   EXPECT_EQ(told[1].record.steer, kTcpEntry);
@@ -189,7 +190,10 @@ TEST_F(Capture, KeepsTheLatestDropOfEachReason) {
   weir_rule refused = rule(WEIR_ACTION_DROP, 0);
   refused.fields = 1u << WEIR_FIELD_PROTOCOL;
   refused.protocol = IPPROTO_UDP;
-  set_filter(0, {refused});
+  weir_rule other = rule(WEIR_ACTION_DROP, 1);
+  other.fields = 1u << WEIR_FIELD_PROTOCOL;
+  other.protocol = IPPROTO_ICMP;
+  set_filter(0, {other, refused});
   Octets malformed = tcp4("A").bytes();
   malformed.resize(20);
   run(malformed);
@@ -204,8 +208,20 @@ TEST_F(Capture, KeepsTheLatestDropOfEachReason) {
   EXPECT_EQ((*samples)[1].reason, WEIR_R_DROP_FILTER);
   EXPECT_EQ((*samples)[1].octets.size(), std::size_t{WEIR_DROP_SAMPLE_OCTETS});
   EXPECT_EQ((*samples)[1].length, udp6().text(200).bytes().size());
-  EXPECT_EQ((*samples)[1].rule, 0u);
+  EXPECT_EQ((*samples)[1].rule, 1u);
   EXPECT_EQ(std::memcmp((*samples)[1].octets.data(), udp6().text(200).bytes().data(), WEIR_DROP_SAMPLE_OCTETS), 0);
+}
+
+TEST_F(Capture, KeepsOneDropOfManyInAMoment) {
+  set_filter(0, {rule(WEIR_ACTION_DROP, 0)});
+  run_repeatedly(udp6(), 10'000);
+  const std::uint32_t key = WEIR_R_DROP_FILTER;
+  std::vector<weir_drop_sample> each(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+  ASSERT_EQ(bpf_map_lookup_elem(bpf_map__fd(skeleton()->maps.drop_samples), &key, each.data()), 0);
+  std::uint32_t written = 0;
+  for (const weir_drop_sample& s : each) written += s.sequence / 2;
+  EXPECT_GE(written, 1u);
+  EXPECT_LT(written, 1000u);
 }
 
 // Printed for information, as Speed's.

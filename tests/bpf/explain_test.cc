@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Requests to explain: the answer is what a frame of the wire would meet, and nothing remembers that it was asked.
-#include <bpf/bpf.h>
-
-#include <cstring>
-
 #include "xdp_test.h"
 
 namespace weir::bpf_test {
 namespace {
-
-constexpr std::uint64_t kKey = 0x1122334455667788ULL;
 
 class Explain : public XdpTest {
  protected:
@@ -17,43 +11,12 @@ class Explain : public XdpTest {
     XdpTest::SetUp();
     if (IsSkipped()) return;
     weir_config c = config();
-    c.explain_key = kKey;
+    c.explain_key = kExplainKey;
     set_config(c);
   }
 
-  struct Answer {
-    bool answered = false;
-    weir_explanation words{};
-    std::uint32_t action = 0;
-  };
-  Answer ask(const Octets& frame, std::uint64_t key = kKey, std::size_t size = sizeof(weir_explanation)) {
-    weir_explanation request{};
-    request.key = key;
-    Octets in(size + frame.size());
-    std::memcpy(in.data(), &request, std::min(size, sizeof request));
-    std::memcpy(in.data() + size, frame.data(), frame.size());
-    Octets result(in.size() + 64);
-    xdp_md context{};
-    context.data = static_cast<std::uint32_t>(size);
-    context.data_end = static_cast<std::uint32_t>(in.size());
-    LIBBPF_OPTS(bpf_test_run_opts, opts);
-    opts.data_in = in.data();
-    opts.data_size_in = static_cast<std::uint32_t>(in.size());
-    opts.data_out = result.data();
-    opts.data_size_out = static_cast<std::uint32_t>(result.size());
-    opts.ctx_in = &context;
-    opts.ctx_size_in = sizeof context;
-    opts.repeat = 1;
-    refresh_beats();
-    EXPECT_EQ(bpf_prog_test_run_opts(program_fd(), &opts), 0);
-    Answer out;
-    out.action = opts.retval;
-    std::memcpy(&out.words, result.data(), sizeof out.words);
-    out.answered = out.words.key == 0 && size == sizeof out.words;
-    return out;
-  }
   std::string asked(const Packet& p) {
-    const Answer a = ask(p.bytes());
+    const Explained a = ask(p.bytes());
     EXPECT_TRUE(a.answered);
     return a.answered ? reason_id(a.words.reason) : "";
   }
@@ -95,7 +58,7 @@ TEST_F(Explain, SaysWhatTheWireWouldMeet) {
   const auto same_for_all = [&](const char* when) {
     int number = 0;
     for (const Packet& p : packets()) {
-      const Answer a = ask(p.bytes());
+      const Explained a = ask(p.bytes());
       const Outcome met = run(p);
       EXPECT_TRUE(a.answered) << when << number;
       EXPECT_EQ(reason_id(a.words.reason), met.reason) << when << number;
@@ -189,15 +152,15 @@ TEST_F(Explain, LeavesNoTrace) {
 TEST_F(Explain, OtherMetadataIsNoRequest) {
   const auto counts = [&](std::uint64_t key, std::size_t size) {
     const std::uint64_t before = all_counted();
-    const Answer a = ask(udp4(53).bytes(), key, size);
+    const Explained a = ask(udp4(53).bytes(), key, size);
     EXPECT_FALSE(a.answered);
     EXPECT_EQ(a.action, std::uint32_t{XDP_PASS});
     return all_counted() - before;
   };
-  EXPECT_EQ(counts(kKey + 1, 32), 1u);
-  EXPECT_EQ(counts(kKey, 28), 1u);
-  EXPECT_EQ(counts(kKey, 8), 1u);
-  EXPECT_EQ(counts(kKey, 4), 1u);
+  EXPECT_EQ(counts(kExplainKey + 1, 32), 1u);
+  EXPECT_EQ(counts(kExplainKey, 28), 1u);
+  EXPECT_EQ(counts(kExplainKey, 8), 1u);
+  EXPECT_EQ(counts(kExplainKey, 4), 1u);
   weir_config c = config();
   c.explain_key = 0;
   set_config(c);

@@ -33,6 +33,14 @@ class Guard : public XdpTest {
     const weir_guard guard{};
     ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skeleton()->maps.guarded), &key, &guard, BPF_ANY), 0);
   }
+  std::uint64_t heard(IpAddress from, std::uint16_t port) {
+    weir_guard_key key{};
+    std::memcpy(key.remote.bytes, from.data(), 16);
+    key.port_be = to_be16(port);
+    weir_guard guard{};
+    EXPECT_EQ(bpf_map_lookup_elem(bpf_map__fd(skeleton()->maps.guarded), &key, &guard), 0);
+    return guard.seen_ns;
+  }
   static Packet error6(const Packet& about, int type = 2) {
     return Packet().ipv6(kTransit6, kOurs6).icmp(type).quote(about);
   }
@@ -54,8 +62,8 @@ TEST_F(Guard, InfrastructureSkipsTheFilter) {
 
 TEST_F(Guard, TheRestIsFiltered) {
   EXPECT_EQ(under_drop_all(Packet().ipv4(kPeer4, kOurs4).icmp(8).text(8)), "DROP_FILTER");
-  EXPECT_EQ(under_drop_all(Packet().ipv6(kPeer6, kOurs6).icmp(128).text(8)), "DROP_FILTER");
-  EXPECT_EQ(under_drop_all(Packet().ipv6(kPeer6, kOurs6).icmp(129).text(8)), "DROP_FILTER");
+  for (int type : {128, 129, 138, 142, 144})
+    EXPECT_EQ(under_drop_all(Packet().ipv6(kPeer6, kOurs6).icmp(type).text(8)), "DROP_FILTER") << type;
   EXPECT_EQ(under_drop_all(Packet().ipv4(kPeer4, kOurs4).udp(68, 69).text(8)), "DROP_FILTER");
   EXPECT_EQ(under_drop_all(Packet().ipv4(kPeer4, kOurs4).udp(1, 546).text(8)), "DROP_FILTER") << "DHCPv6's port, in v4";
   EXPECT_EQ(under_drop_all(Packet().ipv6(kPeer6, kOurs6).udp(1, 67).text(8)), "DROP_FILTER") << "DHCP's port, in v6";
@@ -123,8 +131,12 @@ TEST_F(Guard, ASessionIsTheKernels) {
     EXPECT_EQ(reason(from(50022, kKernelPort, "A")), "DROP_FILTER") << "the flag says that nobody is guarded";
     weir_config c = config();
     c.flags |= WEIR_CONFIG_GUARDED;
+    c.explain_key = kExplainKey;
     set_config(c);
+    EXPECT_EQ(reason_id(ask(from(50022, kKernelPort, "A").bytes()).words.reason), "PASS_GUARD");
+    EXPECT_EQ(heard(peer, kKernelPort), 0u) << "to be asked is not to be heard of";
     EXPECT_EQ(reason(from(50022, kKernelPort, "A")), "PASS_GUARD");
+    EXPECT_NE(heard(peer, kKernelPort), 0u);
     EXPECT_EQ(reason(from(50023, kKernelPort, "S")), "PASS_GUARD") << "a new connection";
     EXPECT_EQ(reason(Packet().vlan(7).ip(peer, ours).tcp(1, kKernelPort, "A")), "PASS_GUARD");
     EXPECT_EQ(reason(from(50022, kKernelPort + 1, "A")), "DROP_FILTER");

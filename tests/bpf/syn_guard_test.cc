@@ -94,7 +94,16 @@ class SynGuard : public XdpTest, public testing::WithParamInterface<bool> {
     }
     return frame;
   }
+  // A SYN with these options, and what would be text behind them.
+  Octets syn_of(std::vector<std::uint8_t> options, std::vector<std::uint8_t> text = {}) const {
+    options.resize(20);
+    Octets frame = syn({}, 0x02, text.size());
+    std::copy(options.begin(), options.end(), frame.end() - static_cast<std::ptrdiff_t>(text.size()) - 20);
+    std::copy(text.begin(), text.end(), frame.end() - static_cast<std::ptrdiff_t>(text.size()));
+    return frame;
+  }
   std::string what(const Octets& frame) { return run(frame).reason; }
+  std::string asked(const Octets& frame) { return reason_id(ask(frame).words.reason); }
   Answer answered(const Octets& frame) {
     const Outcome o = run(frame);
     EXPECT_EQ(o.reason, "ANSWER_SYN");
@@ -209,6 +218,50 @@ TEST_P(SynGuard, SaysNoMoreThanIsAskedFor) {
   EXPECT_EQ(opened(little), (stack::Cookies::Kept{1460, {}, false, false}));
 }
 
+TEST_P(SynGuard, ReadsOptionsAsTheyAreWritten) {
+  const std::uint16_t least = GetParam() ? 1220 : 536;
+  const struct {
+    const char* about;
+    Octets syn;
+    stack::Cookies::Kept kept;
+  } cases[] = {
+      {"a scale beyond 14 is 14",
+       syn_of({2, 4, 5, 0xb4, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 3, 3, 15}),
+       {1460, std::uint8_t{14}, false, false}},
+      {"the list ends", syn_of({1, 0, 2, 2, 4, 5, 0xb4}), {least, {}, false, false}},
+      {"an MSS of another length", syn_of({2, 3, 5, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 4, 2}), {least, {}, true, false}},
+      {"a timestamp of another length", syn_of({8, 9, 1, 2, 3, 4, 0, 0, 0, 4, 2}), {least, {}, false, false}},
+      {"an option shorter than itself", syn_of({9, 1, 2, 4, 5, 0xb4}), {least, {}, false, false}},
+      {"an option that the header cuts",
+       syn_of({1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 4}, {5, 0xb4, 0, 0}),
+       {least, {}, false, false}},
+      {"ECN by one of its two flags", syn({}, 0x42), {1460, std::uint8_t{7}, true, false}},
+      {"ECN by the other", syn({}, 0x82), {1460, std::uint8_t{7}, true, false}},
+  };
+  for (const auto& c : cases) {
+    const Answer a = answered(c.syn);
+    EXPECT_TRUE(a.checksums) << c.about;
+    EXPECT_EQ(a.flags, 0x12) << c.about;
+    EXPECT_EQ(opened(a), c.kept) << c.about;
+  }
+}
+
+TEST_P(SynGuard, ToBeAskedLeavesNoTrace) {
+  weir_config c = config();
+  c.explain_key = kExplainKey;
+  set_config(c);
+  EXPECT_EQ(asked(syn()), "ANSWER_SYN");
+  EXPECT_EQ(maps_->syn_answer().answered_ns, 0u);
+  const Answer a = answered(syn());
+  EXPECT_EQ(asked(reply(a)), "STEER_COOKIE");
+  EXPECT_EQ(maps_->flow_cells()[cell()].opened, 0u);
+  EXPECT_EQ(what(reply(a, 0x10, 10, 10)), "DROP_BAD_COOKIE") << "nothing has opened it";
+  guard(WEIR_SYN_GUARD_AUTO, 2);
+  maps_->syn_guard()[kTcpEntry] = {};
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(asked(syn()), "STEER_SYN");
+  EXPECT_EQ(maps_->syn_guard()[kTcpEntry].count, 0u);
+}
+
 TEST_P(SynGuard, TheFrameIsAsLongAsTheAnswer) {
   EXPECT_TRUE(answered(syn({}, 0x02, 700)).checksums) << "text in the SYN";
   if (GetParam()) { EXPECT_TRUE(answered(syn({}, 0x02, 0, 8)).checksums) << "an extension header"; }
@@ -235,6 +288,8 @@ TEST_P(SynGuard, GoodCookiesOpenAndOthersAreRefused) {
     EXPECT_EQ(what(reply(a, 0x18, 10)), "STEER_COOKIE") << "with the first text";
     // The rest of its flight may be here before the engine has made the connection.
     EXPECT_EQ(what(reply(a, 0x10, 10, 10)), "STEER_SEGMENT");
+    maps_->flow_cells()[cell()].opened -= WEIR_FLOW_OPENS_S + 1;
+    EXPECT_EQ(what(reply(a, 0x10, 10, 10)), "DROP_BAD_COOKIE") << "it has not made one";
   }
 }
 

@@ -171,6 +171,33 @@ std::string XdpTest::reason_id(std::uint32_t reason) {
   return reason < WEIR_REASON_COUNT ? kReasons[reason].id : "no reason";
 }
 
+XdpTest::Explained XdpTest::ask(const Octets& frame, std::uint64_t key, std::size_t size) {
+  weir_explanation request{};
+  request.key = key;
+  Octets in(size + frame.size());
+  std::memcpy(in.data(), &request, std::min(size, sizeof request));
+  std::memcpy(in.data() + size, frame.data(), frame.size());
+  Octets result(in.size() + 64);
+  xdp_md context{};
+  context.data = static_cast<std::uint32_t>(size);
+  context.data_end = static_cast<std::uint32_t>(in.size());
+  LIBBPF_OPTS(bpf_test_run_opts, opts);
+  opts.data_in = in.data();
+  opts.data_size_in = static_cast<std::uint32_t>(in.size());
+  opts.data_out = result.data();
+  opts.data_size_out = static_cast<std::uint32_t>(result.size());
+  opts.ctx_in = &context;
+  opts.ctx_size_in = sizeof context;
+  opts.repeat = 1;
+  write_beats();
+  EXPECT_EQ(bpf_prog_test_run_opts(program_fd(), &opts), 0);
+  Explained out;
+  out.action = opts.retval;
+  std::memcpy(&out.words, result.data(), sizeof out.words);
+  out.answered = out.words.key == 0 && size == sizeof out.words;
+  return out;
+}
+
 Outcome XdpTest::run(const Octets& frame, Arrival at) {
   const Counters before = counters();
   xdp_md in{};

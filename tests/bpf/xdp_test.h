@@ -67,6 +67,15 @@ class XdpTest : public testing::Test {
   Outcome run(const Packet& packet, Arrival at = {}) { return run(packet.bytes(), at); }
   std::string reason(const Packet& packet, Arrival at = {}) { return run(packet.bytes(), at).reason; }
 
+  // What the program tells of a frame, where config.explain_key is this.
+  static constexpr std::uint64_t kExplainKey = 0x1122334455667788ULL;
+  struct Explained {
+    bool answered = false;
+    weir_explanation words{};
+    std::uint32_t action = 0;
+  };
+  Explained ask(const Octets& frame, std::uint64_t key = kExplainKey, std::size_t size = sizeof(weir_explanation));
+
   // Segments of a peer to a port of ours, by the family of the addresses that the name says.
   static Packet tcp4(std::string_view flags, std::uint16_t dport = kSteeredTcp) {
     return Packet().ipv4(kPeer4, kOurs4).tcp(kPeerPort, dport, flags);

@@ -113,17 +113,22 @@ class Robust(unittest.TestCase):
         return last
 
     def test_a_filter_killed_at_any_system_call_is_the_old_or_the_new_one(self):
-        whole = {n: [f"{n}{i}" for i in range(40)] for n in "ab"}
-        files = {n: self.file(n, 40) for n in "ab"}
-        self.server.weir("filter", "apply", files["a"])
+        whole = {n: [f"{n}{i}" for i in range(8)] for n in "ab"}
+        files = {n: self.file(n, 8) for n in "abc"}
         seen = set()
+
+        def before():
+            # The slot that the new one goes to has yet another in it, which must not come back.
+            self.server.weir("filter", "apply", files["c"])
+            self.server.weir("filter", "apply", files["a"])
 
         def check(place):
             found = self.names()
             self.assertIn(found, whole.values(), place)
             seen.add(found[0][0])
 
-        self.killed_everywhere(("filter", "apply", files["b"]), check, lambda: self.server.weir("filter", "apply", files["a"]))
+        before()
+        self.killed_everywhere(("filter", "apply", files["b"]), check, before)
         self.assertEqual(seen, {"a", "b"})
         self.assertTrue(self.pings())
         self.assertEqual(self.names(), whole["b"])
