@@ -47,8 +47,9 @@ class Capture : public XdpTest {
   // A lease from then does not run out while a slow machine takes its time.
   static Instant later() { return monotonic_now() + Duration::seconds(3600); }
   control::Capture listen(const CaptureOptions& options = {}) {
-    auto capture = control::Capture::open(*maps_, options, later());
+    auto capture = control::Capture::open(*maps_, options, monotonic_now());
     EXPECT_TRUE(capture.ok()) << capture.error().message;
+    EXPECT_TRUE(capture->renew(later()).ok());
     return std::move(*capture);
   }
   static std::vector<Copy> copies(control::Capture& capture) {
