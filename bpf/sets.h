@@ -89,14 +89,36 @@ __attribute__((noinline)) int wide_sets(__u32 slot, __u64 high, __u64 low, __u32
   return found;
 }
 
-/* The word of the guide. */
-static __always_inline __u64 guide4(void* table, const struct weir_set_header* h, __u32 address) {
-  union weir_set_row* guide = set_row(table, h->guide4 + (address >> 16) / WEIR_SET_SLOTS);
-  return guide ? guide->words[(address >> 16) % WEIR_SET_SLOTS] : 0;
+static __always_inline const struct weir_set_guide* guide_row(void* table, const struct weir_set_header* h,
+                                                              __u64 upper) {
+  __u32 row = weir_set_guide_row(upper, h->seed) & ((1u << (h->guide_bits & 31)) - 1);
+  return (const struct weir_set_guide*)set_row(table, h->guide + row);
 }
 
-static __always_inline __u64 lengths_with_end(const struct weir_set_header* h, __u64 guide) {
-  return ((guide >> WEIR_SET_GUIDE4_ENDS) & ~3ULL) | h->lengths4_ends;
+/* 1 if there may be the prefix, or 0. */
+static __always_inline __u64 passes(const struct weir_set_guide* guide, __u64 sieve) {
+  __u64 at = weir_set_sieve_word(sieve);
+  /* The verifier knows a bound of the number, not of what the compiler makes of it. */
+  asm volatile("" : "+r"(at));
+  __u64 word = guide->sieve[at];
+  return (word >> (sieve >> 32 & 63)) & (word >> (sieve >> 38 & 63)) & 1;
+}
+
+/* Those of the lengths of which there may be a prefix of the address. The looks into the row do not wait for one
+ * another, nor for a bucket. */
+static __always_inline __u64 sieved(const struct weir_set_guide* guide, __u64 lengths, __u64 above, __u64 address) {
+  __u64 left = 0;
+  for (int i = 0; i < 64 && lengths; i++) {
+    __u64 bit = lengths & -lengths;
+    left |= bit & -passes(guide, weir_set_sieve(above, address & -bit, bit));
+    lengths ^= bit;
+  }
+  return left;
+}
+
+static __always_inline __u64 sieved_v4(const struct weir_set_guide* guide, __u64 lengths, __u64 ends, __u32 address) {
+  __u64 exact = lengths & WEIR_SET_UNSIEVED4;
+  return exact | sieved(guide, lengths & WEIR_SET_LENGTHS4 & ~WEIR_SET_UNSIEVED4, ends, address);
 }
 
 /* sets_of_v4(): sets_of_v4_with_end() may know more. */
@@ -108,16 +130,22 @@ __attribute__((noinline)) int sets_of_v4(__u32 slot, __u32 address, __u32 wanted
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
   const struct weir_set_header* h = &header->header;
-  __u64 guide = guide4(table, h, address);
-  __u64 lengths = guide & 0x1ffffffffULL;
-  __u32 found = lengths_with_end(h, guide) ? SETS_MAY_END : 0;
+  __u32 found = h->lengths4 & WEIR_SET_ENDS ? SETS_MAY_END : 0;
+  __u64 lengths = h->lengths4 & WEIR_SET_LENGTHS4;
+  /* Where there is one length, its bucket tells as soon as the guide would. */
+  if (lengths & (lengths - 1)) {
+    const struct weir_set_guide* guide = guide_row(table, h, address >> 16);
+    if (!guide) return 0;
+    lengths = sieved_v4(guide, guide->lengths[0], 0, address);
+  }
   for (int i = 0; i <= 32 && lengths && (found & wanted) != wanted; i++) {
-    __u32 length = lowest_bit(lengths);
-    __u64 prefix = address & (__u32)(0xffffffff00000000ULL >> length);
+    __u64 bit = lengths & -lengths;
+    __u32 length = 32 - lowest_bit(bit);
+    __u64 prefix = address & (__u32)-bit;
     __u32 hash = weir_set_hash(0, prefix, length, h->seed);
     found |= narrow_sets(slot, h->narrow + (hash & ((1u << (h->narrow_bits & 31)) - 1)),
                          prefix << 32 | (__u64)(length + 1) << WEIR_SET_LENGTH_SHIFT);
-    lengths &= lengths - 1;
+    lengths ^= bit;
   }
   return found;
 }
@@ -127,39 +155,68 @@ __attribute__((noinline)) int sets_of_v4_with_end(__u32 slot, __u32 address, __u
   if (!table) return 0;
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
-  __u64 lengths = lengths_with_end(&header->header, guide4(table, &header->header, address));
+  const struct weir_set_guide* guide = guide_row(table, &header->header, address >> 16);
+  if (!guide) return 0;
+  __u64 lengths = sieved_v4(guide, guide->lengths[1], 1, address);
   __u32 found = 0;
   for (int i = 0; i <= 32 && lengths && (found & wanted) != wanted; i++) {
-    __u32 length = lowest_bit(lengths);
-    __u32 prefix = address & (__u32)(0xffffffff00000000ULL >> length);
-    found |= wide_sets(slot, 0, WEIR_SET_V4_LOW | prefix, 96 + length);
-    lengths &= lengths - 1;
+    __u64 bit = lengths & -lengths;
+    found |= wide_sets(slot, 0, WEIR_SET_V4_LOW | (address & (__u32)-bit), 128 - lowest_bit(bit));
+    lengths ^= bit;
   }
   return found;
 }
 
-__attribute__((noinline)) int sets_of_v6(__u32 slot, __u64 high, __u64 low, __u32 wanted) {
+/* Where an address of IPv6 may be found: lengths as the header has them. */
+struct set_lengths6 {
+  __u64 upper;
+  __u64 lower;
+};
+
+__attribute__((noinline)) int sieve_v6(__u32 slot, __u64 high, __u64 low, struct set_lengths6* lengths) {
   void* table = bpf_map_lookup_elem(&sets, &slot);
-  if (!table) return 0;
+  if (!table || !lengths) return 0;
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
-  __u32 pair = weir_set_guide6(high, header->header.seed);
-  union weir_set_row* guide = set_row(table, header->header.guide6 + pair * 2 / WEIR_SET_SLOTS);
-  if (!guide) return 0;
-  __u64 shorter = guide->words[pair * 2 % WEIR_SET_SLOTS];
-  __u64 longer = guide->words[pair * 2 % WEIR_SET_SLOTS + 1];
-  __u32 found = 0;
-  if (shorter & 1) found = wide_sets(slot, high, low, 128);
-  shorter = (shorter & ~0xffffffffULL) | header->header.lengths6;
-  for (int i = 0; i < 64 && shorter && (found & wanted) != wanted; i++) {
-    __u32 length = lowest_bit(shorter);
-    found |= wide_sets(slot, high & ~(~0ULL >> (length & 63)), 0, length);
-    shorter &= shorter - 1;
+  const struct weir_set_header* h = &header->header;
+  __u64 upper = h->lengths6[0];
+  __u64 lower = h->lengths6[1];
+  __u64 more = (upper & (upper - 1)) | (lower & (lower - 1));
+  if (more || (upper && lower)) {
+    __u64 left = upper & WEIR_SET_SHORT6;
+    if (upper & WEIR_SET_MIDDLE6) {
+      const struct weir_set_guide* guide = guide_row(table, h, high & ~0xffffffffULL);
+      if (!guide) return 0;
+      left |= sieved(guide, guide->lengths[0] & WEIR_SET_MIDDLE6, 0, high);
+    }
+    if ((upper & WEIR_SET_LONG6) || lower) {
+      const struct weir_set_guide* guide = guide_row(table, h, high & ~0xffffULL);
+      if (!guide) return 0;
+      left |= sieved(guide, guide->lengths[0] & WEIR_SET_LONG6, 0, high);
+      lower = sieved(guide, guide->lengths[1], high, low);
+    }
+    upper = left;
   }
-  for (int i = 0; i < 64 && longer && (found & wanted) != wanted; i++) {
-    __u32 length = lowest_bit(longer);
-    found |= wide_sets(slot, high, low & ~(~0ULL >> (length & 63)), 64 + length);
-    longer &= longer - 1;
+  lengths->upper = upper;
+  lengths->lower = lower;
+  return h->all6;
+}
+
+__attribute__((noinline)) int sets_of_v6(__u32 slot, __u64 high, __u64 low, __u32 wanted) {
+  struct set_lengths6 lengths = {};
+  __u32 found = 0;
+  if (sieve_v6(slot, high, low, &lengths)) found = wide_sets(slot, 0, 0, 0);
+  __u64 left = lengths.upper;
+  for (int i = 0; i < 64 && left && (found & wanted) != wanted; i++) {
+    __u64 bit = left & -left;
+    found |= wide_sets(slot, high & -bit, 0, 64 - lowest_bit(bit));
+    left ^= bit;
+  }
+  left = lengths.lower;
+  for (int i = 0; i < 64 && left && (found & wanted) != wanted; i++) {
+    __u64 bit = left & -left;
+    found |= wide_sets(slot, high, low & -bit, 128 - lowest_bit(bit));
+    left ^= bit;
   }
   return found;
 }

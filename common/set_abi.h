@@ -7,13 +7,12 @@
  *
  *   row 0    struct weir_set_header
  *   rows     struct weir_set_name by the set's number
- *   rows     guide of IPv4: a word by the upper 16 bits of an address, which lengths of prefixes there may be under
- * them rows     guide of IPv6: two words by a hash of the upper 32 bits, likewise rows     narrow buckets: IPv4 entries
- * without end, a word each rows     wide buckets, WEIR_SET_WIDE_ROWS rows each: IPv6, and IPv4 (as ::ffff:a.b.c.d) with
- * an end
+ *   rows     struct weir_set_guide by a hash of an address's upper bits: which prefixes there may be under them
+ *   rows     narrow buckets: IPv4 entries without end, a word each
+ *   rows     wide buckets, WEIR_SET_WIDE_ROWS rows each: IPv6, and IPv4 (as ::ffff:a.b.c.d) with an end
  *
  * An address is in a set if any entry of the set covers it, so a look-up asks one bucket for each length that the guide
- * names, and what has ended hides nothing. A bucket has 8 slots, filled in order. A full one goes on in the next, at
+ * leaves, and what has ended hides nothing. A bucket has 8 slots, filled in order. A full one goes on in the next, at
  * most WEIR_SET_PROBES in all. A slot once filled keeps its prefix as long as the table lives; what changes is its
  * word, by one store: to which sets it belongs, and until when. So a reader sees an entry before or after a change,
  * never between. A change of more than that builds another table, and one update of `sets` puts it in the place of the
@@ -33,21 +32,23 @@
 #define WEIR_SET_WIDE_ROWS 3
 #define WEIR_SET_BUCKETS(bits) ((1u << (bits)) + WEIR_SET_PROBES - 1)
 
+/* Lengths of prefixes, a bit each: IPv4 in one word, bit 32 - l; IPv6 in two, bit 64 - l for lengths 1 to 64, and bit
+ * 128 - l for those to 128. So a bit is also the least address beyond the host bits of its length. */
 struct weir_set_header {
-  weir_u32 rows; /* in all */
-  weir_u32 guide4;
-  weir_u32 guide6;
+  weir_u32 rows;   /* in all */
+  weir_u32 guide;  /* first row */
   weir_u32 narrow; /* first row of the narrow buckets, WEIR_SET_BUCKETS(narrow_bits) of them */
   weir_u32 wide;
+  weir_u8 guide_bits; /* the logarithm of its rows */
   weir_u8 narrow_bits;
   weir_u8 wide_bits;
-  weir_u16 pad0;
-  weir_u64 seed;          /* of weir_set_hash() */
-  weir_u32 lengths6;      /* of IPv6 prefixes, 0 to 31: the guide has the longer ones */
-  weir_u32 lengths4_ends; /* of IPv4 prefixes with an end, 0 and 1: likewise */
-  weir_u32 narrow_used;   /* slots; a writer's note, at most a few too low */
+  weir_u8 all6;         /* whether there may be ::/0 */
+  weir_u32 narrow_used; /* slots; a writer's note, at most a few too low */
   weir_u32 wide_used;
-  weir_u64 pad1[2];
+  weir_u32 pad0;
+  weir_u64 seed;     /* of the hashes */
+  weir_u64 lengths4; /* that there are at all; WEIR_SET_ENDS if any entry of IPv4 has an end: it may be of any */
+  weir_u64 lengths6[2];
 };
 WEIR_ASSERT_SIZE(struct weir_set_header, WEIR_SET_ROW);
 
@@ -58,12 +59,21 @@ struct weir_set_name {
 };
 WEIR_ASSERT_SIZE(struct weir_set_name, WEIR_SET_ROW);
 
-/* Guide of IPv4: bits 0 to 32 are lengths of narrow entries, bits 33 to 63 lengths 2 to 32 of those with an end. */
-#define WEIR_SET_GUIDE4_ROWS (65536 / WEIR_SET_SLOTS)
-#define WEIR_SET_GUIDE4_ENDS 31 /* a length's bit, beyond the length */
-/* Guide of IPv6: in the first word bit 0 is length 128, bits 32 to 63 are lengths 32 to 63; the second has 64 to 127.
- */
-#define WEIR_SET_GUIDE6_ROWS (2 * 65536 / WEIR_SET_SLOTS)
+/* What there may be under the upper 16 bits of an IPv4 address, for shorter prefixes each that they cover; under the
+ * upper 32 of an IPv6 one, for lengths 32 to 47; and under its upper 48, for longer ones. What was set stays as long as
+ * the table lives. */
+#define WEIR_SET_SIEVE_WORDS 6
+struct weir_set_guide {
+  weir_u64 lengths[2];                  /* IPv4: of entries without end, and with one */
+  weir_u64 sieve[WEIR_SET_SIEVE_WORDS]; /* two bits of one word for each, but for IPv4 up to length 16 */
+};
+WEIR_ASSERT_SIZE(struct weir_set_guide, WEIR_SET_ROW);
+#define WEIR_SET_ENDS (1ULL << 63)
+#define WEIR_SET_LENGTHS4 0x1ffffffffULL
+#define WEIR_SET_UNSIEVED4 0x1ffff0000ULL      /* 0 to 16 */
+#define WEIR_SET_SHORT6 0xfffffffe00000000ULL  /* 1 to 31: no guide says where */
+#define WEIR_SET_MIDDLE6 0x00000001fffe0000ULL /* 32 to 47 */
+#define WEIR_SET_LONG6 0x000000000001ffffULL   /* 48 to 64 */
 
 /* A narrow slot: address << 32 | (length + 1) << 16 | sets.
  * A wide one, in the bucket's first row: end << 32 | sets << 16 | tag << 8 | length + 1; its address, two words in host
@@ -77,6 +87,7 @@ WEIR_ASSERT_SIZE(struct weir_set_name, WEIR_SET_ROW);
 union weir_set_row {
   struct weir_set_header header;
   struct weir_set_name name;
+  struct weir_set_guide guide;
   weir_u64 words[WEIR_SET_SLOTS];
 };
 WEIR_ASSERT_SIZE(union weir_set_row, WEIR_SET_ROW);
@@ -90,7 +101,21 @@ static inline weir_u64 weir_set_hash(weir_u64 high, weir_u64 low, weir_u32 lengt
   return h ^ (h >> 32);
 }
 static inline weir_u64 weir_set_tag(weir_u64 hash, weir_u32 length) { return (hash >> 56) << 8 | (length + 1); }
-/* Which pair of words of IPv6's guide serves the address. */
-static inline weir_u64 weir_set_guide6(weir_u64 high, weir_u64 seed) {
-  return (((high >> 32) ^ (seed & 0xffffffff)) * 0x9e3779b97f4a7c15ULL) >> 48;
+/* Which row of the guide, before its number is cut to guide_bits: of an IPv4 address's upper 16 bits; of an IPv6
+ * address's upper half, with zeros behind its 32 or 48 bits. */
+static inline weir_u64 weir_set_guide_row(weir_u64 upper, weir_u64 seed) {
+  return ((upper ^ seed) * 0x9e3779b97f4a7c15ULL) >> 40;
+}
+/* What the sieve knows a prefix by: its host bits are zero, `bit` is that of its length, and `above` is of what all
+ * that ask the row do not share: IPv4, whether it has an end; IPv6 beyond length 64, the upper half. A look-up asks for
+ * some dozen prefixes; two that are alike cost a look into a bucket. */
+static inline weir_u64 weir_set_sieve(weir_u64 above, weir_u64 prefix, weir_u64 bit) {
+  weir_u64 x = (above * 0x9e3779b97f4a7c15ULL) ^ prefix ^ (bit >> 1);
+  return (x ^ (x >> 32)) * 0xd6e8feb86659fd93ULL;
+}
+static inline weir_u64 weir_set_sieve_word(weir_u64 sieve) {
+  return ((sieve >> 32) * WEIR_SET_SIEVE_WORDS) >> 32;
+}
+static inline weir_u64 weir_set_sieve_bits(weir_u64 sieve) {
+  return 1ULL << (sieve >> 32 & 63) | 1ULL << (sieve >> 38 & 63);
 }

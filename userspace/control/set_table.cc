@@ -42,6 +42,28 @@ unsigned bits_for(std::size_t entries) {
   while ((std::size_t{WEIR_SET_SLOTS} << bits) < 2 * entries && bits < kMaxBits) ++bits;
   return bits;
 }
+// Of the guide: rows of which each has to tell eight entries apart, where addresses are spread.
+unsigned guide_bits_for(std::size_t entries) {
+  unsigned bits = 3;
+  while ((std::size_t{8} << bits) < entries && bits < kMaxBits) ++bits;
+  return bits;
+}
+
+void set_sieve(weir_set_guide& row, std::uint64_t sieve) {
+  set_bits(row.sieve[weir_set_sieve_word(sieve)], weir_set_sieve_bits(sieve));
+}
+
+// Where everything stands.
+weir_set_header layout(SetTableSize size) {
+  weir_set_header h{};
+  h.guide = WEIR_SET_ROW_NAMES + WEIR_MAX_SETS;
+  h.narrow = h.guide + (1u << size.guide_bits);
+  h.wide = h.narrow + WEIR_SET_BUCKETS(size.narrow_bits);
+  h.guide_bits = size.guide_bits;
+  h.narrow_bits = size.narrow_bits;
+  h.wide_bits = size.wide_bits;
+  return h;
+}
 
 }  // namespace
 
@@ -55,6 +77,7 @@ bool covers(const SetPrefix& prefix, const SetPrefix& other) {
 
 SetTableSize SetTableSize::for_entries(std::size_t narrow, std::size_t wide) {
   SetTableSize out;
+  out.guide_bits = static_cast<std::uint8_t>(guide_bits_for(narrow + wide));
   out.narrow_bits = static_cast<std::uint8_t>(bits_for(narrow));
   out.wide_bits = static_cast<std::uint8_t>(bits_for(wide));
   return out;
@@ -62,25 +85,19 @@ SetTableSize SetTableSize::for_entries(std::size_t narrow, std::size_t wide) {
 
 SetTableSize SetTableSize::doubled() const {
   SetTableSize out;
+  out.guide_bits = static_cast<std::uint8_t>(guide_bits + 1);
   out.narrow_bits = static_cast<std::uint8_t>(narrow_bits + 1);
   out.wide_bits = static_cast<std::uint8_t>(wide_bits + 1);
   return out;
 }
 
 std::size_t SetTableSize::rows() const {
-  return WEIR_SET_ROW_NAMES + WEIR_MAX_SETS + WEIR_SET_GUIDE4_ROWS + WEIR_SET_GUIDE6_ROWS +
-         WEIR_SET_BUCKETS(narrow_bits) + std::size_t{WEIR_SET_WIDE_ROWS} * WEIR_SET_BUCKETS(wide_bits);
+  return layout(*this).wide + std::size_t{WEIR_SET_WIDE_ROWS} * WEIR_SET_BUCKETS(wide_bits);
 }
 
 SetTable SetTable::format(std::span<weir_set_row> rows, SetTableSize size, std::uint64_t seed) {
-  weir_set_header h{};
+  weir_set_header h = layout(size);
   h.rows = static_cast<weir_u32>(rows.size());
-  h.guide4 = WEIR_SET_ROW_NAMES + WEIR_MAX_SETS;
-  h.guide6 = h.guide4 + WEIR_SET_GUIDE4_ROWS;
-  h.narrow = h.guide6 + WEIR_SET_GUIDE6_ROWS;
-  h.wide = h.narrow + WEIR_SET_BUCKETS(size.narrow_bits);
-  h.narrow_bits = size.narrow_bits;
-  h.wide_bits = size.wide_bits;
   h.seed = seed;
   rows[0].header = h;
   return SetTable(rows);
@@ -89,13 +106,14 @@ SetTable SetTable::format(std::span<weir_set_row> rows, SetTableSize size, std::
 bool SetTable::whole(std::span<const weir_set_row> rows) {
   if (rows.empty()) return false;
   const weir_set_header& h = rows[0].header;
-  if (h.rows != rows.size() || h.narrow_bits > kMaxBits || h.wide_bits > kMaxBits) return false;
+  if (h.rows != rows.size() || h.guide_bits > kMaxBits || h.narrow_bits > kMaxBits || h.wide_bits > kMaxBits)
+    return false;
   SetTableSize size;
+  size.guide_bits = h.guide_bits;
   size.narrow_bits = h.narrow_bits;
   size.wide_bits = h.wide_bits;
-  if (size.rows() != rows.size() || h.guide4 != WEIR_SET_ROW_NAMES + WEIR_MAX_SETS ||
-      h.guide6 != h.guide4 + WEIR_SET_GUIDE4_ROWS || h.narrow != h.guide6 + WEIR_SET_GUIDE6_ROWS ||
-      h.wide != h.narrow + WEIR_SET_BUCKETS(h.narrow_bits))
+  const weir_set_header wanted = layout(size);
+  if (size.rows() != rows.size() || h.guide != wanted.guide || h.narrow != wanted.narrow || h.wide != wanted.wide)
     return false;
   return std::all_of(&rows[WEIR_SET_ROW_NAMES], &rows[WEIR_SET_ROW_NAMES] + WEIR_MAX_SETS, [](const weir_set_row& r) {
     return strnlen(r.name.name, sizeof r.name.name) < sizeof r.name.name;
@@ -182,31 +200,43 @@ std::uint64_t* SetTable::wide_slot(const SetPrefix& prefix, See see) const {
   return nullptr;
 }
 
+weir_set_guide& SetTable::guide_row(std::uint64_t upper) const {
+  const weir_set_header& h = header();
+  return rows_[h.guide + (weir_set_guide_row(upper, h.seed) & ((1u << h.guide_bits) - 1))].guide;
+}
+
 // Before the entry is there: a reader that looks for it in vain loses nothing.
 void SetTable::guide(const SetPrefix& prefix, bool narrow) {
-  weir_set_header& h = rows_[0].header;
-  if (prefix.v4) {
-    if (!narrow && prefix.length < 2) {
-      std::atomic_ref<weir_u32>(h.lengths4_ends).fetch_or(1u << prefix.length);
-      return;
-    }
-    const std::uint64_t mine = std::uint64_t{1} << (narrow ? prefix.length : prefix.length + WEIR_SET_GUIDE4_ENDS);
-    const auto first = static_cast<std::uint32_t>(prefix.low) >> 16;
-    const std::uint32_t cells = prefix.length >= 16 ? 1 : 1u << (16 - prefix.length);
-    for (std::uint32_t cell = first; cell < first + cells; ++cell)
-      set_bits(rows_[h.guide4 + cell / WEIR_SET_SLOTS].words[cell % WEIR_SET_SLOTS], mine);
-    return;
-  }
-  if (prefix.length < 32) {
-    std::atomic_ref<weir_u32>(h.lengths6).fetch_or(1u << prefix.length);
-    return;
-  }
-  const std::uint64_t pair = weir_set_guide6(prefix.high, h.seed);
-  std::uint64_t* words = &rows_[h.guide6 + pair * 2 / WEIR_SET_SLOTS].words[pair * 2 % WEIR_SET_SLOTS];
-  if (prefix.length == 128)
-    set_bits(words[0], 1);
+  if (prefix.v4)
+    guide_v4(static_cast<std::uint32_t>(prefix.low), prefix.length, narrow);
   else
-    set_bits(words[prefix.length / 64], std::uint64_t{1} << (prefix.length % 64));
+    guide_v6(prefix);
+}
+
+void SetTable::guide_v4(std::uint32_t address, unsigned length, bool narrow) {
+  const std::uint64_t mine = std::uint64_t{1} << (32 - length);
+  const std::uint32_t first = address >> 16;
+  const std::uint32_t covered = length >= 16 ? 1 : 1u << (16 - length);
+  for (std::uint32_t upper = first; upper < first + covered; ++upper)
+    set_bits(guide_row(upper).lengths[narrow ? 0 : 1], mine);
+  if ((mine & WEIR_SET_UNSIEVED4) == 0) set_sieve(guide_row(first), weir_set_sieve(narrow ? 0 : 1, address, mine));
+  set_bits(rows_[0].header.lengths4, narrow ? mine : WEIR_SET_ENDS);
+}
+
+void SetTable::guide_v6(const SetPrefix& prefix) {
+  weir_set_header& h = rows_[0].header;
+  if (prefix.length == 0) {
+    std::atomic_ref<weir_u8>(h.all6).store(1, std::memory_order_release);
+    return;
+  }
+  const unsigned half = prefix.length <= 64 ? 0 : 1;
+  const std::uint64_t mine = std::uint64_t{1} << ((half == 0 ? 64u : 128u) - prefix.length);
+  if (prefix.length >= 32) {
+    weir_set_guide& row = guide_row(prefix.high & upper_mask(prefix.length < 48 ? 32 : 48));
+    set_bits(row.lengths[half], mine);
+    set_sieve(row, half == 0 ? weir_set_sieve(0, prefix.high, mine) : weir_set_sieve(prefix.high, prefix.low, mine));
+  }
+  set_bits(h.lengths6[half], mine);
 }
 
 bool SetTable::stays(unsigned set, const SetPrefix& prefix) const {

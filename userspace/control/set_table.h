@@ -39,6 +39,7 @@ struct SetEntry {
 
 // Slots of which at most half are filled, and what it takes for them.
 struct SetTableSize {
+  std::uint8_t guide_bits = 3;
   std::uint8_t narrow_bits = 3;
   std::uint8_t wide_bits = 3;
   static SetTableSize for_entries(std::size_t narrow, std::size_t wide);
@@ -83,7 +84,10 @@ class SetTable {
   Change add_narrow(unsigned set, const SetPrefix& prefix);
   Change add_wide(unsigned set, const SetEntry& entry, std::uint32_t now);
   bool stays(unsigned set, const SetPrefix& prefix) const;
+  weir_set_guide& guide_row(std::uint64_t upper) const;
   void guide(const SetPrefix& prefix, bool narrow);
+  void guide_v4(std::uint32_t address, unsigned length, bool narrow);
+  void guide_v6(const SetPrefix& prefix);
 
   std::span<weir_set_row> rows_;
 };
