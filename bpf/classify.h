@@ -52,7 +52,8 @@ static __always_inline __u32 class_of_word(void* generation, void* near, const s
 
 static __always_inline __u32 class_of_v4(void* generation, void* near, const struct weir_field_place* f,
                                          __u32 address) {
-  __u32 entry = class_of_word(generation, near, f, address >> 16);
+  __u16* top = element(generation, near, f->pages + (address >> 16) * 2, 2);
+  __u32 entry = top ? *top : NO_CLASS;
   if (entry == NO_CLASS || !(entry & WEIR_PAGE_NODE)) return entry;
   entry = page_entry(generation, near, f->nodes, entry & ~WEIR_PAGE_NODE, address >> 8);
   if (entry == NO_CLASS || !(entry & WEIR_PAGE_NODE)) return entry;

@@ -98,7 +98,7 @@ struct weir_rule {
 };
 WEIR_ASSERT_SIZE(struct weir_rule, 144);
 
-#define WEIR_CHUNK 262144u
+#define WEIR_CHUNK 524288u
 
 #define WEIR_PAGE 256 /* entries */
 struct weir_page {
@@ -106,7 +106,7 @@ struct weir_page {
 };
 WEIR_ASSERT_SIZE(struct weir_page, 512);
 
-/* Addresses of IPv4: as 16-bit numbers by their upper half, but what the second page has is a class, or with this the
+/* Addresses of IPv4: `pages` is one array of 65,536 entries by their upper half. An entry is a class, or with this the
  * number of a page of a further array, for the third octet; so has that for the fourth. */
 #define WEIR_PAGE_NODE 0x8000u
 

@@ -242,10 +242,9 @@ void FieldTables::by_address(std::span<const weir_rule> rules) {
 
   const auto just_class = [&](std::uint64_t, std::uint64_t, const RuleSet& set) { return class_of(set); };
   const std::vector<Interval> classes = sweep(v4, unasked_, just_class);
-  std::vector<std::uint16_t> entries(65536);
+  top_.resize(65536);
   std::size_t at = 0;
-  for (std::uint64_t top = 0; top < entries.size(); ++top) entries[top] = page_entry(classes, at, top << 16, 16);
-  make_pages(entries);
+  for (std::uint64_t upper = 0; upper < top_.size(); ++upper) top_[upper] = page_entry(classes, at, upper << 16, 16);
 
   const auto tree_class = [&](std::uint64_t, std::uint64_t, const RuleSet& set) {
     return class_of(set) | WEIR_TREE_CLASS;
@@ -297,7 +296,10 @@ std::uint32_t FieldTables::tree(std::span<const Interval> intervals) {
 void FieldTables::place(weir_field_place& place, Layout& layout) const {
   place.root = root_;
   place.none = none_;
-  layout.add<weir_page>(pages_, sizeof(weir_page), place.pages);
+  if (top_.empty())
+    layout.add<weir_page>(pages_, sizeof(weir_page), place.pages);
+  else
+    layout.add<weir_u16>(top_, sizeof(weir_u16), place.pages);
   layout.add<weir_page>(nodes_, sizeof(weir_page), place.nodes);
   layout.add<weir_tree_node>(tree_, sizeof(weir_tree_node), place.tree);
   layout.add<weir_head>(heads_, sizeof(weir_head), place.heads);

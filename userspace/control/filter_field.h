@@ -78,6 +78,7 @@ class FieldTables {
   std::size_t rules_;
   RuleSet unasked_;  // the rules that do not ask for the field: they hold everywhere
   std::vector<weir_page> pages_;
+  std::vector<weir_u16> top_;  // IPv4, instead of pages
   std::vector<weir_page> nodes_;
   std::vector<weir_tree_node> tree_;
   std::uint32_t root_ = 0;
