@@ -4,8 +4,8 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <net/if.h>
 #include <netinet/in.h>
 
 #include <cerrno>
@@ -34,14 +34,7 @@ class Capture : public XdpTest {
   void SetUp() override {
     XdpTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    xdp::MapFds fds{};
-    for (std::size_t i = 0; i < xdp::kMapCount; ++i) {
-      const char* name = xdp::map_name(static_cast<xdp::MapId>(i));
-      fds[i] = fcntl(bpf_object__find_map_fd_by_name(skeleton()->obj, name), F_DUPFD_CLOEXEC, 0);
-    }
-    auto maps = xdp::Maps::adopt(fds);
-    ASSERT_TRUE(maps.ok()) << maps.error().message;
-    maps_ = std::make_unique<xdp::Maps>(std::move(*maps));
+    maps_ = std::make_unique<xdp::Maps>(maps());
   }
 
   // A lease from then does not run out while a slow machine takes its time.
@@ -98,6 +91,19 @@ TEST_F(Capture, TellsWhatBecameOfAFrameAndWhy) {
   }
   EXPECT_EQ(names.find(told[2].record.generation + 7, told[2].record.rule, monotonic_now()), std::nullopt);
   EXPECT_EQ(capture.totals().captured, 4u);
+}
+
+TEST_F(Capture, NamesTheQueue) {
+  ASSERT_TRUE(ip("link add cq0 numrxqueues 4 numtxqueues 4 type veth peer name cq1 numrxqueues 4 numtxqueues 4"));
+  const unsigned ifindex = if_nametoindex("cq0");
+  ASSERT_NE(ifindex, 0u);
+  control::Capture capture = listen();
+  run(udp4(53), {3, ifindex});
+  run(udp6(53), {0, ifindex});
+  const auto told = copies(capture);
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_EQ(told[0].record.queue, 3u);
+  EXPECT_EQ(told[1].record.queue, 0u);
 }
 
 TEST_F(Capture, GivesWhatWasAskedForAndNoMore) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Generations under traffic: one thread runs frames through the program without a pause, the other changes which
 // generation is current, as the tools do.
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -18,18 +17,7 @@ namespace {
 
 using control::Rule;
 
-class FilterFlip : public XdpTest {
- protected:
-  // The tools' access to the maps of the program under test.
-  xdp::Maps maps() {
-    xdp::MapFds fds{};
-    for (std::size_t i = 0; i < fds.size(); ++i) {
-      const char* name = xdp::map_name(static_cast<xdp::MapId>(i));
-      fds[i] = fcntl(bpf_object__find_map_fd_by_name(skeleton()->obj, name), F_DUPFD_CLOEXEC, 3);
-    }
-    return xdp::Maps::adopt(fds).value();
-  }
-};
+class FilterFlip : public XdpTest {};
 
 // The frame is from kPeer4 to kSteeredTcp. `by_source` decides by its address alone, `by_port` by its port alone, each
 // late in a table of rules that do not match it. What is of one generation and what is of the other fit nowhere

@@ -23,7 +23,7 @@ class Selectors : public XdpTest {
  protected:
   void SetUp() override {
     XdpTest::SetUp();
-    maps_.emplace(adopt_maps(skeleton()));
+    maps_.emplace(maps());
     // The fixture's entries go: these tests make their own.
     for (std::uint16_t port : {kSteeredTcp}) remove({Port{Protocol::tcp, port}});
     remove({Port{Protocol::udp, kSteeredUdp}});

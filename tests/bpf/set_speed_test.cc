@@ -3,7 +3,6 @@
 // that a large table is cold. Printed for information: machines differ, so nothing is asserted of the time.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 
 #include <atomic>
@@ -47,13 +46,7 @@ class SpeedOfSets : public XdpTest {
     const std::uint32_t zero = 0;
     ASSERT_EQ(bpf_map_update_elem(bpf_object__find_map_fd_by_name(object_, map), &zero, &value, BPF_ANY), 0);
   }
-  xdp::Maps maps() {
-    xdp::MapFds fds{};
-    for (std::size_t i = 0; i < fds.size(); ++i)
-      fds[i] = fcntl(bpf_object__find_map_fd_by_name(object_, xdp::map_name(static_cast<xdp::MapId>(i))),
-                     F_DUPFD_CLOEXEC, 3);
-    return xdp::Maps::adopt(fds).value();
-  }
+  xdp::Maps maps() const { return adopt_maps(object_); }
 
   // The least of `times` runs, nanoseconds a frame.
   std::uint32_t measure(bool v6, std::uint64_t entries, unsigned misses, int times = 3) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Named sets through the tools' own functions, as the program sees them: alone, on trial, and under traffic.
-#include <fcntl.h>
 #include <netinet/in.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <random>
 #include <thread>
 
 #include "weir/control/heartbeat.h"
@@ -21,15 +21,6 @@ using control::SetPrefix;
 
 class Sets : public XdpTest {
  protected:
-  // The tools' access to the maps of the program under test.
-  xdp::Maps maps() {
-    xdp::MapFds fds{};
-    for (std::size_t i = 0; i < fds.size(); ++i) {
-      const char* name = xdp::map_name(static_cast<xdp::MapId>(i));
-      fds[i] = fcntl(bpf_object__find_map_fd_by_name(skeleton()->obj, name), F_DUPFD_CLOEXEC, 3);
-    }
-    return xdp::Maps::adopt(fds).value();
-  }
   static SetPrefix prefix(std::string_view text) { return control::parse_set_prefixes(text).value().at(0); }
   static std::vector<SetItem> items(std::string_view text) {
     return control::parse_set_list(text, {"list", 1, 1}).value();
@@ -50,6 +41,14 @@ class Sets : public XdpTest {
   // Whether the peer's frame is dropped; v4, v6.
   bool dropped4() { return reason(tcp4("S")) == "DROP_FILTER"; }
   bool dropped6() { return reason(tcp6("S")) == "DROP_FILTER"; }
+  static SetPrefix shortened(SetPrefix p, unsigned length) {
+    const unsigned bits = p.v4 ? 96 + length : length;
+    const auto mask = [](unsigned b) { return b == 0 ? 0 : ~std::uint64_t{0} << (64 - b); };
+    p.high &= mask(std::min(bits, 64u));
+    p.low &= mask(bits > 64 ? bits - 64 : 0);
+    p.length = static_cast<std::uint8_t>(length);
+    return p;
+  }
   static Instant now() { return control::monotonic_now(); }
   static std::uint64_t add(const xdp::Maps& maps, std::string_view set, std::string_view entry, std::uint32_t ttl = 0,
                            Instant at = now()) {
@@ -70,14 +69,6 @@ TEST_F(Sets, OfEveryLengthOfPrefix) {
   const xdp::Maps maps = this->maps();
   ASSERT_TRUE(control::make_set(maps, "s", now()).value());
   ASSERT_TRUE(control::filter_add(maps, drop_from("s"), std::nullopt, now()).ok());
-  const auto shortened = [](SetPrefix p, unsigned length) {
-    const unsigned bits = p.v4 ? 96 + length : length;
-    const auto mask = [](unsigned b) { return b == 0 ? 0 : ~std::uint64_t{0} << (64 - b); };
-    p.high &= mask(std::min(bits, 64u));
-    p.low &= mask(bits > 64 ? bits - 64 : 0);
-    p.length = static_cast<std::uint8_t>(length);
-    return p;
-  };
   for (const bool v6 : {false, true})
     for (const std::uint32_t ttl : {0u, 60u})
       for (unsigned length = 0; length <= (v6 ? 128u : 32u); ++length) {
@@ -94,6 +85,73 @@ TEST_F(Sets, OfEveryLengthOfPrefix) {
         for (const SetPrefix& gone : {p, beside})
           ASSERT_TRUE(control::remove_from_set(maps, "s", std::span(&gone, 1), now()).ok());
       }
+}
+
+// Another address under the same hash and tag: what a hash cannot tell apart is told apart by the address, all of it.
+TEST_F(Sets, AnEntryIsItsWholeAddress) {
+  const xdp::Maps maps = this->maps();
+  ASSERT_TRUE(control::make_set(maps, "s", now()).value());
+  ASSERT_TRUE(control::filter_add(maps, drop_from("s"), std::nullopt, now()).ok());
+  add(maps, "s", kPeer6.to_string());
+  const auto memory = maps.set_table(control::filter_state(maps, now())->table);
+  ASSERT_TRUE(memory.ok() && *memory);
+  const std::span<weir_set_row> rows = (*memory)->rows();
+  const SetPrefix p = prefix(kPeer6.to_string());
+  std::uint64_t* halves[2] = {};
+  for (std::size_t row = rows[0].header.wide; row < rows.size(); ++row)
+    for (unsigned i = 0; i + 1 < WEIR_SET_SLOTS; ++i)
+      if (rows[row].words[i] == p.high && rows[row].words[i + 1] == p.low) {
+        halves[0] = &rows[row].words[i];
+        halves[1] = &rows[row].words[i + 1];
+      }
+  ASSERT_NE(halves[0], nullptr);
+  EXPECT_TRUE(dropped6());
+  for (std::uint64_t* half : halves) {
+    *half ^= 1;
+    EXPECT_FALSE(dropped6());
+    *half ^= 1;
+  }
+  EXPECT_TRUE(dropped6());
+}
+
+// Prefixes of every length, some inside others and many side by side, so that the guide has to tell them apart: what
+// the program says of an address is what a look at each of them says.
+TEST_F(Sets, OfAllLengthsAtOnce) {
+  const xdp::Maps maps = this->maps();
+  std::mt19937_64 random(41);
+  std::vector<SetItem> entries;
+  std::vector<SetPrefix> hosts;
+  for (int i = 0; i < 3000; ++i) {
+    SetPrefix host;
+    host.v4 = i % 2 == 0;
+    // Few upper halves, so that rows of the guide are full; or any, so that they are nearly empty.
+    const std::uint64_t any = random();
+    const bool crowded = i % 3 != 0;
+    host.high = host.v4 ? 0 : crowded ? 0x20010db8'00000000 | (any & 0x3'0000'ffff) : any >> 2 | 1;
+    host.low = host.v4 ? WEIR_SET_V4_LOW | (crowded ? 0x0a000000 | (random() & 0x3ffff) : random() >> 32) : random();
+    hosts.push_back(host);
+    const unsigned longest = host.v4 ? 32 : 128;
+    const auto length = static_cast<unsigned>(8 + random() % (longest - 7));
+    entries.push_back({shortened(host, i % 600 == 0 ? 3 + length % 5 : length), i % 5 == 0 ? 3600u : 0u});
+  }
+  ASSERT_TRUE(control::load_set(maps, "s", entries, now()).ok());
+  ASSERT_TRUE(control::filter_add(maps, drop_from("s"), std::nullopt, now()).ok());
+  int members = 0;
+  for (std::size_t i = 0; i < hosts.size(); ++i) {
+    SetPrefix host = hosts[i];
+    // Its neighbour at some distance: in the prefix, or just beside it.
+    if (i % 4 != 0) host.low ^= std::uint64_t{1} << random() % (host.v4 ? 32 : 64);
+    host.length = host.v4 ? 32 : 128;
+    const bool member = std::any_of(entries.begin(), entries.end(),
+                                    [&](const SetItem& item) { return control::covers(item.prefix, host); });
+    members += member ? 1 : 0;
+    const IpAddress from = *IpAddress::parse(control::to_string(host));
+    const Packet frame = host.v4 ? Packet().ipv4(from, kOurs4).tcp(1, kKernelPort, "S")
+                                 : Packet().ipv6(from, kOurs6).tcp(1, kKernelPort, "S");
+    ASSERT_EQ(reason(frame) == "DROP_FILTER", member) << from.to_string();
+  }
+  EXPECT_GT(members, 1000);
+  EXPECT_LT(members, 2500);
 }
 
 TEST_F(Sets, SourceAndDestinationAndWhatHasEnded) {

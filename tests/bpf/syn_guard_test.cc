@@ -6,6 +6,8 @@
 #include <cstring>
 
 #include "weir/base/bytes.h"
+#include "weir/control/capture.h"
+#include "weir/control/heartbeat.h"
 #include "weir/stack/cookies.h"
 #include "weir/xdp/maps.h"
 #include "xdp_test.h"
@@ -33,7 +35,7 @@ class SynGuard : public XdpTest, public testing::WithParamInterface<bool> {
  protected:
   void SetUp() override {
     XdpTest::SetUp();
-    maps_.emplace(adopt_maps(skeleton()));
+    maps_.emplace(maps());
     guard(WEIR_SYN_GUARD_ON);
     weir_syn_answer& says = maps_->syn_answer();
     says.flags = WEIR_ANSWER_TIMESTAMPS | WEIR_ANSWER_SCALE | WEIR_ANSWER_SACK | WEIR_ANSWER_ECN;
@@ -260,6 +262,22 @@ TEST_P(SynGuard, ToBeAskedLeavesNoTrace) {
   maps_->syn_guard()[kTcpEntry] = {};
   for (int i = 0; i < 10; ++i) EXPECT_EQ(asked(syn()), "STEER_SYN");
   EXPECT_EQ(maps_->syn_guard()[kTcpEntry].count, 0u);
+}
+
+TEST_P(SynGuard, WhoListensSeesTheSynAsItCame) {
+  auto capture = control::Capture::open(*maps_, {}, control::monotonic_now());
+  ASSERT_TRUE(capture.ok()) << capture.error().message;
+  ASSERT_TRUE(capture->renew(control::monotonic_now() + Duration::seconds(3600)).ok());
+  const Octets frame = syn();
+  answered(frame);
+  int copies = 0;
+  capture->drain([&](const weir_capture_record& record, std::span<const std::byte> octets) {
+    ++copies;
+    EXPECT_EQ(reason_id(record.reason), "ANSWER_SYN");
+    ASSERT_EQ(octets.size(), frame.size());
+    EXPECT_EQ(std::memcmp(octets.data(), frame.data(), frame.size()), 0);
+  });
+  EXPECT_EQ(copies, 1);
 }
 
 TEST_P(SynGuard, TheFrameIsAsLongAsTheAnswer) {

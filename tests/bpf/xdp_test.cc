@@ -2,6 +2,7 @@
 #include "xdp_test.h"
 
 #include <bpf/bpf.h>
+#include <fcntl.h>
 #include <linux/if_xdp.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -78,10 +79,12 @@ std::uint32_t expected_action(weir_verdict verdict) {
 
 }  // namespace
 
-xdp::Maps adopt_maps(const weir_bpf* skeleton) {
-  xdp::MapFds fds;
-  for (std::size_t i = 0; i < xdp::kMapCount; ++i)
-    fds[i] = dup(bpf_map__fd(bpf_object__find_map_by_name(skeleton->obj, xdp::map_name(static_cast<xdp::MapId>(i)))));
+xdp::Maps adopt_maps(const bpf_object* object) {
+  xdp::MapFds fds{};
+  for (std::size_t i = 0; i < fds.size(); ++i) {
+    const char* name = xdp::map_name(static_cast<xdp::MapId>(i));
+    fds[i] = fcntl(bpf_object__find_map_fd_by_name(object, name), F_DUPFD_CLOEXEC, 0);
+  }
   auto maps = xdp::Maps::adopt(fds);
   EXPECT_TRUE(maps) << maps.error().message;
   return std::move(*maps);
@@ -191,6 +194,8 @@ XdpTest::Explained XdpTest::ask(const Octets& frame, std::uint64_t key, std::siz
   opts.repeat = 1;
   write_beats();
   EXPECT_EQ(bpf_prog_test_run_opts(program_fd(), &opts), 0);
+  EXPECT_EQ(opts.data_size_out, in.size()) << "nothing is put in front of it";
+  EXPECT_EQ(std::memcmp(result.data() + size, frame.data(), frame.size()), 0);
   Explained out;
   out.action = opts.retval;
   std::memcpy(&out.words, result.data(), sizeof out.words);

@@ -54,6 +54,9 @@ struct Outcome {
   Octets frame;  // without the metadata
 };
 
+// The maps of a loaded object by descriptors of their own, as a tool has them.
+xdp::Maps adopt_maps(const bpf_object* object);
+
 class XdpTest : public testing::Test {
  protected:
   // A host with one address of each family; TCP 8080 and UDP 4433 are steered, the engine of queue 0 listens on both
@@ -121,6 +124,8 @@ class XdpTest : public testing::Test {
   // The same buffer again and again: each steered run takes room for metadata until there is none left.
   Repeated run_repeatedly(const Packet& packet, std::uint32_t times);
   int program_fd() const;
+  // The tools' access to the maps of the program under test.
+  xdp::Maps maps() const { return adopt_maps(skeleton_->obj); }
   weir_bpf* skeleton() const { return skeleton_; }
   // Frames counted by any reason so far.
   std::uint64_t all_counted() const;
@@ -140,9 +145,6 @@ class XdpTest : public testing::Test {
   std::map<std::uint32_t, std::optional<std::uint64_t>> beats_;
   std::array<int, WEIR_MAX_QUEUES> sockets_{};
 };
-
-// The program's maps by descriptors of their own, as a tool has them.
-xdp::Maps adopt_maps(const weir_bpf* skeleton);
 
 // Runs `ip ARGUMENTS` in the process's namespace.
 bool ip(const std::string& arguments);

@@ -23,8 +23,7 @@ std::string engine_socket_path(std::uint64_t netns_cookie, std::uint32_t ifindex
   return run_directory(netns_cookie, ifindex) + "/engine.sock";
 }
 
-Outcome<EngineQuestion> EngineQuestion::ask(const std::string& path, const std::string& request, Instant now,
-                                            const Bounds& bounds) {
+Outcome<xdp::Fd> connect_engine(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return xdp::fail("the engine's socket path is too long", ENAMETOOLONG);
@@ -39,7 +38,14 @@ Outcome<EngineQuestion> EngineQuestion::ask(const std::string& path, const std::
                                  : errno == EACCES ? "run it as root or as the engine's user"
                                                    : ""));
   }
-  return EngineQuestion(std::move(fd), request + "\n", path, now, bounds);
+  return fd;
+}
+
+Outcome<EngineQuestion> EngineQuestion::ask(const std::string& path, const std::string& request, Instant now,
+                                            const Bounds& bounds) {
+  auto fd = connect_engine(path);
+  if (!fd) return Err(fd.error());
+  return EngineQuestion(std::move(*fd), request + "\n", path, now, bounds);
 }
 
 EngineQuestion::EngineQuestion(xdp::Fd fd, std::string line, std::string path, Instant now, const Bounds& bounds)

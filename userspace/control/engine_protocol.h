@@ -61,6 +61,8 @@ namespace weir::control {
 
 // "/run/weir/<cookie>-<ifindex>/engine.sock"
 std::string engine_socket_path(std::uint64_t netns_cookie, std::uint32_t ifindex);
+// The stream to the engine that listens there; non-blocking. ENOENT or ECONNREFUSED: there is none.
+Outcome<xdp::Fd> connect_engine(const std::string& path);
 
 // A question that is on its way: for one who has a loop of its own and must not wait.
 class EngineQuestion {

@@ -2,12 +2,13 @@
 #include "weir/control/engine_tap.h"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+
+#include "weir/control/engine_protocol.h"
 
 namespace weir::control {
 namespace {
@@ -58,17 +59,12 @@ Outcome<void> TapReader::feed(std::span<const std::byte> piece, const Each& each
 }
 
 Outcome<EngineTap> EngineTap::open(const std::string& path, std::uint32_t snaplen) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return xdp::fail("the engine's socket path is too long", ENAMETOOLONG);
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  xdp::Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return Err(xdp::system_error(errno, "opening a Unix socket"));
+  auto fd = connect_engine(path);
+  if (!fd) return Err(fd.error());
   const std::string request = R"({"cmd":"dump","snaplen":)" + std::to_string(snaplen) + "}\n";
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
+  if (::send(fd->get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
     return Err(xdp::system_error(errno, "asking the engine at " + path));
-  return EngineTap(std::move(fd));
+  return EngineTap(std::move(*fd));
 }
 
 Outcome<bool> EngineTap::drain(const TapReader::Each& each) {
