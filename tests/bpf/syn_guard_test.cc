@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The SYN guard: XDP's answers to the octet, and which segments it lets through. What it answers is opened by the
 // engine's own code.
+#include <bpf/bpf.h>
 #include <netinet/in.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "weir/base/bytes.h"
 #include "weir/control/capture.h"
@@ -357,6 +361,44 @@ TEST_P(SynGuard, GoesOnByItselfAndOffAgain) {
   next_window();
   EXPECT_EQ(what(syn()), "STEER_SYN");
   EXPECT_EQ(what(reply(Answer{})), "STEER_SEGMENT");
+}
+
+// Printed for information, as Speed's. What is answered is another frame afterwards, so of those each run is by itself:
+// a median that has the clock's own reading in it.
+TEST_P(SynGuard, SpeedByItsMode) {
+  const auto ns = [&](const Octets& frame, std::uint32_t times) {
+    LIBBPF_OPTS(bpf_test_run_opts, opts);
+    opts.data_in = frame.data();
+    opts.data_size_in = static_cast<std::uint32_t>(frame.size());
+    opts.repeat = static_cast<int>(times);
+    EXPECT_EQ(bpf_prog_test_run_opts(program_fd(), &opts), 0);
+    return opts.duration;
+  };
+  const auto alone = [&](const Octets& frame) {
+    std::vector<std::uint32_t> all(1001);
+    for (std::uint32_t& one : all) one = ns(frame, 1);
+    std::nth_element(all.begin(), all.begin() + 500, all.end());
+    return all[500];
+  };
+  const Octets segment = reply(Answer{}, 0x10, 10, 77);
+  const Octets other = Packet().ip(peer(), ours()).tcp(kPeerPort, kKernelPort, "A").bytes();
+  const struct {
+    const char* name;
+    weir_u32 mode;
+    weir_u32 rate;
+  } modes[] = {
+      {"off", WEIR_SYN_GUARD_OFF, 100}, {"auto, no flood", WEIR_SYN_GUARD_AUTO, ~0u}, {"on", WEIR_SYN_GUARD_ON, 100}};
+  std::printf("%s\n", GetParam() ? "IPv6" : "IPv4");
+  for (const auto& mode : modes) {
+    guard(mode.mode, mode.rate);
+    refresh_beats();
+    maps_->flow_cells()[cell()].flows = 1;
+    std::printf("  %-15s not steered %3u ns, segment of a connection %3u, SYN alone %4u", mode.name, ns(other, 500'000),
+                ns(segment, 500'000), alone(syn()));
+    maps_->flow_cells()[cell()].flows = 0;
+    if (mode.mode == WEIR_SYN_GUARD_ON) std::printf(", segment of none %3u", ns(segment, 500'000));
+    std::printf("\n");
+  }
 }
 
 }  // namespace
