@@ -11,6 +11,8 @@
 #include <cstring>
 #include <memory>
 
+#include "output.h"
+
 namespace weir::cli {
 namespace {
 
@@ -45,7 +47,7 @@ class Interrupts {
 class Bar {
  public:
   Bar(std::string label, std::size_t whole) : label_(std::move(label)), whole_(whole) {
-    shown_ = isatty(STDERR_FILENO) == 1;
+    shown_ = takes_escapes(STDERR_FILENO);
   }
   ~Bar() {
     if (drawn_) fmt::print(stderr, "\r\033[K");

@@ -14,7 +14,7 @@ namespace weir::cli {
 namespace {
 
 bool coloured() {
-  static const bool yes = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
+  static const bool yes = takes_escapes(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr;
   return yes;
 }
 
@@ -56,6 +56,11 @@ std::size_t width(std::string_view text) {
 }
 
 }  // namespace
+
+bool takes_escapes(int fd) {
+  const char* kind = std::getenv("TERM");
+  return isatty(fd) == 1 && (kind == nullptr || std::string_view(kind) != "dumb");
+}
 
 std::string paint(Paint colour, std::string_view text) {
   if (!coloured() || colour == Paint::plain) return std::string(text);

@@ -14,8 +14,11 @@ namespace weir::cli {
 
 using Json = nlohmann::ordered_json;
 
+// Whether the descriptor is a terminal that obeys escape sequences: any but TERM=dumb.
+bool takes_escapes(int fd);
+
 enum class Paint : std::uint8_t { plain, good, caution, bad, dim };
-// `text` in a colour where standard output is a terminal and NO_COLOR is unset.
+// `text` in a colour where standard output takes escapes and NO_COLOR is unset.
 std::string paint(Paint colour, std::string_view text);
 
 // Rows of one width a column. The last column is never padded.

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "output.h"
+
 namespace weir::cli {
 
 Signals::Signals(std::initializer_list<int> wanted) {
@@ -42,7 +44,7 @@ void Signals::act(int signal) {
   sigprocmask(SIG_BLOCK, &one, nullptr);
 }
 
-bool Terminal::there() { return isatty(STDOUT_FILENO) == 1; }
+bool Terminal::there() { return takes_escapes(STDOUT_FILENO); }
 
 Terminal::Size Terminal::size() {
   winsize w{};

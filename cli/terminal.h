@@ -38,7 +38,7 @@ class Signals {
 
 class Terminal {
  public:
-  // Standard output is one.
+  // Standard output is one that can be drawn on.
   static bool there();
   // Columns and lines of it; 80 and 24 where it does not say.
   struct Size {

@@ -25,7 +25,7 @@ ENTER, LEAVE = b"\033[?1049h", b"\033[?1049l"
 class Screen:
     """A terminal with `weir ARGUMENTS` on it: just enough of one to know what a reader would see."""
 
-    def __init__(self, *argv, columns=100, rows=40):
+    def __init__(self, *argv, columns=100, rows=40, term="xterm"):
         self.master, self.slave = pty.openpty()
         self.resize(columns, rows)
         self.before = termios.tcgetattr(self.slave)
@@ -33,7 +33,8 @@ class Screen:
         self.raw = b""
         self.pending = b""
         self.child = subprocess.Popen([str(lab.WEIR), *map(str, argv)], stdin=self.slave, stdout=self.slave,
-                                      stderr=subprocess.PIPE, preexec_fn=self._own_terminal)
+                                      stderr=subprocess.PIPE, preexec_fn=self._own_terminal,
+                                      env=dict(os.environ, TERM=term))
 
     def _own_terminal(self):
         lab._die_with_parent()
@@ -135,6 +136,12 @@ class Top(unittest.TestCase):
         screen.type(b"q")
         self.assertEqual(screen.ended(), 0)
         self.given_back(screen)
+
+    def test_a_terminal_that_obeys_nothing_gets_plain_text(self):
+        screen = self.screen("--count", 2, term="dumb")
+        self.assertEqual(screen.ended(), 0)
+        self.assertIn(b"weir top: veth0", screen.raw)
+        self.assertNotIn(b"\033", screen.raw)
 
     def test_the_terminal_is_given_back_however_it_ends(self):
         for name, end in (("ctrl-c", lambda s: s.type(b"\x03")), ("term", lambda s: s.child.terminate()),
