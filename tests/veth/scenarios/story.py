@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "harness"))
 import lab  # noqa: E402
@@ -19,6 +20,29 @@ ENGINE, KERNEL = "engine", "kernel"
 
 def url(address, path="/", port=PORT):
     return f"http://[{address}]:{port}{path}" if ":" in address else f"http://{address}:{port}{path}"
+
+
+class Case(unittest.TestCase):
+    """A lab for each test: self.lab."""
+    NEEDS = ("ethtool",)
+
+    @classmethod
+    def setUpClass(cls):
+        lab.need(*cls.NEEDS)
+
+    def setUp(self):
+        context = lab.Lab()
+        self.lab = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+
+
+class Pair(Case):
+    """Two hosts on one wire: self.server, self.client."""
+    HOSTS = {}
+
+    def setUp(self):
+        super().setUp()
+        self.server, self.client = self.lab.pair(**self.HOSTS)
 
 
 class Server:

@@ -7,7 +7,6 @@ import signal
 import struct
 import subprocess
 import tempfile
-import unittest
 
 import story
 from story import V4, V6, lab
@@ -70,16 +69,11 @@ def listening(host):
     return bin(struct.unpack_from("=I", octets, 20)[0]).count("1")
 
 
-class Dump(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("curl", "ping", "ethtool", "tcpdump", "bpftool")
+class Dump(story.Pair):
+    NEEDS = ("curl", "ping", "ethtool", "tcpdump", "bpftool")
 
     def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair()
+        super().setUp()
         self.server.weir("attach", "veth0")
 
     def ping(self, address, count=5):

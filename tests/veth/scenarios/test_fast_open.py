@@ -4,7 +4,6 @@ of it."""
 import json
 import socket
 import threading
-import unittest
 
 import story
 from story import V4, V6, lab
@@ -32,16 +31,8 @@ def options(sock):
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 8)[5]
 
 
-class FastOpen(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("ethtool", "nstat")
-
-    def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair()
+class FastOpen(story.Pair):
+    NEEDS = ("ethtool", "nstat")
 
     def serve(self, *how):
         self.server.weir("attach", "veth0")

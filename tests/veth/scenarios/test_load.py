@@ -6,24 +6,16 @@ import selectors
 import signal
 import socket
 import sys
-import unittest
 
 import story
-from story import ENGINE, V4, V6, lab
+from story import V4, V6, lab
 
 GIB = 1 << 30
 CONNECTIONS = 1000
 
 
-class Load(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("curl", "ethtool")
-
-    def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
+class Load(story.Case):
+    NEEDS = ("curl", "ethtool")
 
     def serve(self, server):
         server.weir("attach", "veth0")

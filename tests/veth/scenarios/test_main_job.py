@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The main job: attach, steer, serve, fall through; a live filter; counters that explain every frame."""
 import json
-import unittest
 
 import story
 from story import ENGINE, V4, V6, lab
 
 
-class MainJob(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("curl", "ping", "ethtool")
-
-    def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair(client_addresses=("10.77.0.2/24", "10.77.0.3/24", "fd77::2/64", "fd77::3/64"))
+class MainJob(story.Pair):
+    NEEDS = ("curl", "ping", "ethtool")
+    HOSTS = {"client_addresses": ("10.77.0.2/24", "10.77.0.3/24", "fd77::2/64", "fd77::3/64")}
 
     def story(self, *attach_options):
         self.server.weir("attach", "veth0", *attach_options)

@@ -1,22 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Who owns a connection: the kernel's stay the kernel's, the engine's drain, transit passes, the firewall is not opened."""
-import socket
-import unittest
 
 import story
 from story import ENGINE, KERNEL, V4, V6, lab
 
 
-class Ownership(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("curl", "ss", "ethtool")
-
-    def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair()
+class Ownership(story.Pair):
+    NEEDS = ("curl", "ss", "ethtool")
 
     def attach(self, *options):
         self.server.weir("attach", "veth0", *options)

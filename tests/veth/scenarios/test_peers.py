@@ -8,7 +8,6 @@ import socket
 import tempfile
 import threading
 import time
-import unittest
 
 import story
 from story import V4, V6, lab
@@ -52,15 +51,8 @@ def ask(sock, path):
     return head
 
 
-class Peers(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("curl", "ethtool", "nstat")
-
-    def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
+class Peers(story.Case):
+    NEEDS = ("curl", "ethtool", "nstat")
 
     def serve(self, server):
         server.weir("attach", "veth0")

@@ -3,12 +3,10 @@
 import hashlib
 import re
 import signal
-import socket
 import threading
-import unittest
 
 import story
-from story import ENGINE, KERNEL, V4, V6, lab
+from story import ENGINE, V4, V6, lab
 
 ROUNDS = 10
 
@@ -56,16 +54,11 @@ class Background:
         return sent - received, sent
 
 
-class Promise1(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("bpftool", "curl", "ping", "ethtool")
+class Promise1(story.Pair):
+    NEEDS = ("bpftool", "curl", "ping", "ethtool")
 
     def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair()
+        super().setUp()
         self.server.weir("attach", "veth0")
         self.server.weir("steer", "add", "tcp", story.PORT)
 

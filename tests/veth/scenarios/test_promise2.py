@@ -1,22 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Promise 2: the service never disappears. One binary serves through the engine, from its own host, without weir, and as an
 ordinary user; `ss` shows its port in all four."""
-import unittest
 
 import story
 from story import ENGINE, KERNEL, V4, V6, lab
 
 
-class Promise2(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("curl", "ss", "ethtool", "setpriv")
-
-    def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair()
+class Promise2(story.Pair):
+    NEEDS = ("curl", "ss", "ethtool", "setpriv")
 
     def shown_by_ss(self):
         return f":{story.PORT} " in self.server.run("ss", "-Hltn").stdout

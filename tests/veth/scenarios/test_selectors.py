@@ -2,7 +2,6 @@
 """Steering by more than a port: some clients, some addresses, a range of ports, and an application by its name."""
 import json
 import os
-import unittest
 
 import story
 from story import ENGINE, KERNEL, V4, V6, lab
@@ -11,16 +10,11 @@ NEAR, FAR = ("10.77.0.2", "fd77::2"), ("10.77.0.130", "fd77:0:0:0:8000::2")
 OTHER = "10.77.0.9"
 
 
-class Selectors(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("curl", "ss", "ethtool")
+class Selectors(story.Pair):
+    NEEDS = ("curl", "ss", "ethtool")
 
     def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair()
+        super().setUp()
         self.client.address("veth0", *(f"{a}/{24 if ':' not in a else 64}" for a in FAR))
         self.server.weir("attach", "veth0")
 

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Nobody is locked out, with OpenSSH itself: commands typed in a real session, through sudo, tmux and screen."""
 import contextlib
-import json
 import os
 import pathlib
 import pty
 import re
 import subprocess
 import tempfile
-import unittest
 
 import story
 from story import V4, V6, lab
@@ -59,13 +57,12 @@ class Session:
         self.child.wait(timeout=20)
 
 
-class Ssh(unittest.TestCase):
+class Ssh(story.Pair):
+    NEEDS = ("ssh", "ssh-keygen", SSHD, "ping")
+    HOSTS = {"client_addresses": (f"{OLD}/24", f"{NEW}/24", "fd77::2/64")}
+
     def setUp(self):
-        lab.need("ssh", "ssh-keygen", SSHD, "ping")
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair(client_addresses=(f"{OLD}/24", f"{NEW}/24", "fd77::2/64"))
+        super().setUp()
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.directory = pathlib.Path(temporary.name)

@@ -3,7 +3,6 @@
 import json
 import socket
 import struct
-import unittest
 
 import story
 from story import ENGINE, V4, V6, lab
@@ -26,16 +25,11 @@ def segment(flags, seq, ack, sport):
     return head[:16] + struct.pack("!H", sum_of) + head[18:]
 
 
-class SynGuard(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        lab.need("curl", "ss", "ethtool")
+class SynGuard(story.Pair):
+    NEEDS = ("curl", "ss", "ethtool")
 
     def setUp(self):
-        context = lab.Lab()
-        self.lab = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        self.server, self.client = self.lab.pair()
+        super().setUp()
         # XDP_TX out of a veth needs an XDP program at the other end, where XDP is native.
         self.server.weir("attach", "veth0", "--mode", "generic")
         self.server.weir("steer", "add", story.PORT)
