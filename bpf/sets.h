@@ -28,12 +28,17 @@ static __always_inline __u64 not_zero(__u64 x) {
   return x >> 63;
 }
 
-/* The sets of an IPv4 prefix without end: `want` is what its slot has in common with it, `bucket` goes beyond `last`
- * and is masked by it. Functions of their own to the verifier, as all below: what is asked for each of some thirty
- * lengths is examined once. */
-__attribute__((noinline)) int narrow_sets(__u32 slot, __u32 bucket, __u64 want) {
+/* The sets of an IPv4 prefix without end. Functions of their own to the verifier, as all below: what is asked for each
+ * of some thirty lengths is examined once. Each has the table from the map again, which may be another by then: so
+ * where in it something stands is for each to find out. What is in both tables is found by way of either. */
+__attribute__((noinline)) int narrow_sets(__u32 slot, __u32 prefix, __u32 length) {
   void* table = bpf_map_lookup_elem(&sets, &slot);
   if (!table) return 0;
+  union weir_set_row* header = set_row(table, 0);
+  if (!header) return 0;
+  __u32 hash = weir_set_hash(0, prefix, length, header->header.seed);
+  __u32 bucket = header->header.narrow + (hash & ((1u << (header->header.narrow_bits & 31)) - 1));
+  __u64 want = (__u64)prefix << 32 | (__u64)(length + 1) << WEIR_SET_LENGTH_SHIFT;
   __u64 found = 0;
   for (__u32 i = 0; i < WEIR_SET_PROBES; i++) {
     union weir_set_row* slots = set_row(table, bucket + i);
@@ -140,11 +145,7 @@ __attribute__((noinline)) int sets_of_v4(__u32 slot, __u32 address, __u32 wanted
   }
   for (int i = 0; i <= 32 && lengths && (found & wanted) != wanted; i++) {
     __u64 bit = lengths & -lengths;
-    __u32 length = 32 - lowest_bit(bit);
-    __u64 prefix = address & (__u32)-bit;
-    __u32 hash = weir_set_hash(0, prefix, length, h->seed);
-    found |= narrow_sets(slot, h->narrow + (hash & ((1u << (h->narrow_bits & 31)) - 1)),
-                         prefix << 32 | (__u64)(length + 1) << WEIR_SET_LENGTH_SHIFT);
+    found |= narrow_sets(slot, address & (__u32)-bit, 32 - lowest_bit(bit));
     lengths ^= bit;
   }
   return found;

@@ -98,7 +98,7 @@ TEST_F(Explain, NamesTheRuleTheSlotAndTheEntry) {
   EXPECT_EQ(ask(tcp4("S").fragment(0, true).bytes()).words.fragment, WEIR_FRAGMENT_FIRST);
   const auto transport = [&](const Packet& p) { return ask(p.bytes()).words.l4_offset; };
   EXPECT_EQ(transport(tcp4("S")), 34u);
-  EXPECT_EQ(transport(Packet().vlan(7).ipv4(kPeer4, kOurs4, 24).tcp(1, kSteeredTcp, "S")), 14u + 4 + 24);
+  EXPECT_EQ(transport(Packet().vlan(7).ipv4(kPeer4, kOurs4, 24).tcp(1, kSteeredTcp, "S")), 14u + 4 + 20 + 24);
   EXPECT_EQ(transport(udp6()), 54u);
   EXPECT_EQ(transport(Packet().ipv6(kPeer6, kOurs6).destination_options().tcp(1, 2, "S")), 62u);
   EXPECT_EQ(transport(Packet().ipv4(kPeer4, kOurs4).protocol(6).text(16).fragment(800, false)), 0u);

@@ -281,7 +281,8 @@ TEST_P(TcpRecovery, ALoneSegmentIsGivenTimeForADelayedAck) {
   EXPECT_EQ(p.leave(), Numbers{0});
   EXPECT_EQ(p.info().timeouts, 0u);
   // One probe; behind it comes the timer, from its beginning.
-  EXPECT_EQ(p.wait_for_output(), p.info().rto);
+  const Duration rto = p.info().rto;
+  EXPECT_EQ(p.wait_for_output(), rto);
   EXPECT_EQ(p.info().timeouts, 1u);
 }
 
