@@ -12,6 +12,7 @@
 #include "weir/tcp/byte_ring.h"
 #include "weir/tcp/congestion/window_usage.h"
 #include "weir/tcp/loss.h"
+#include "weir/tcp/rack.h"
 #include "weir/tcp/receiver.h"
 #include "weir/tcp/rtt.h"
 #include "weir/tcp/sender.h"
@@ -298,6 +299,34 @@ TEST(TcpWindowUsage, ThePeakIsOfThisRoundTripAndTheLast) {
 // --- loss ---
 
 // RFC 6582 after 2^31 bytes without a loss: the recovery point is still behind.
+// Segments know when they left by the microsecond, the round trip has nanoseconds: a timer that went by the difference
+// would fire again and again until the next microsecond.
+TEST(TcpRack, WhatIsToBeLostIsLostWhenTheTimerSaysSo) {
+  for (std::int64_t odd = 0; odd < 3'000; odd += 7) {
+    const Instant left = Instant::from_ns(1'000'000 + odd);
+    Transmissions out;
+    ASSERT_TRUE(out.open(s(0)));
+    for (const std::uint32_t end : {100u, 200u}) {
+      Transmission t;
+      t.end = s(end);
+      t.sent = Tick(left);
+      out.push(t);
+    }
+    Rack rack;
+    out.sack(s(100), s(200), [&](const Transmission& t, std::uint32_t, bool) {
+      rack.on_delivered(t, Duration::nanoseconds(500'000 + odd * 3), false);
+    });
+    const auto ignored = [](const Transmission&, std::uint32_t) {};
+    Rack::View view{left + Duration::nanoseconds(500'000 + odd * 3), Duration::nanoseconds(100'001 + odd),
+                    Duration::milliseconds(1), false};
+    const Rack::Detection waits = rack.detect(out, view, ignored);
+    ASSERT_EQ(waits.lost, 0u);
+    ASSERT_GT(waits.again_in, Duration{});
+    view.now += waits.again_in;
+    ASSERT_EQ(rack.detect(out, view, ignored).lost, 100u) << odd;
+  }
+}
+
 TEST(TcpLossDetector, RemembersAcrossALongStretchWithoutLoss) {
   LossDetector l;
   l.open(s(0));

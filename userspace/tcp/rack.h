@@ -84,7 +84,7 @@ Rack::Detection Rack::detect(Transmissions& out, const View& view, Lost&& lost) 
     if (!sent_after(sent_, end_, t.sent, t.end)) break;
     Duration remaining = patience - (now - t.sent);
     if (remaining > Duration{}) {
-      found.again_in = remaining;
+      found.again_in = Tick::until(view.now, remaining);
       break;
     }
     Transmissions::Id next = out.after(id);

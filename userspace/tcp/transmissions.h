@@ -19,6 +19,11 @@ class Tick {
   friend constexpr Duration operator-(Tick a, Tick b) {
     return Duration::microseconds(static_cast<std::int32_t>(a.us_ - b.us_));
   }
+  // From `now` on, how long until its tick is `span` later than it is; `span` above zero. A difference of ticks does
+  // not see less.
+  static constexpr Duration until(Instant now, Duration span) {
+    return Duration::microseconds((span.count_ns() + 999) / 1'000) - Duration::nanoseconds(now.ns() % 1'000);
+  }
 
  private:
   std::uint32_t us_ = 0;
