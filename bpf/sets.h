@@ -135,7 +135,7 @@ __attribute__((noinline)) int sets_of_v4(__u32 slot, __u32 address, __u32 wanted
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
   const struct weir_set_header* h = &header->header;
-  __u32 found = h->lengths4 & WEIR_SET_ENDS ? SETS_MAY_END : 0;
+  __u32 found = h->ends4 || (h->lengths4 & WEIR_SET_END_OF_ALL) ? SETS_MAY_END : 0;
   __u64 lengths = h->lengths4 & WEIR_SET_LENGTHS4;
   /* Where there is one length, its bucket tells as soon as the guide would. */
   if (lengths & (lengths - 1)) {
@@ -156,9 +156,13 @@ __attribute__((noinline)) int sets_of_v4_with_end(__u32 slot, __u32 address, __u
   if (!table) return 0;
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
-  const struct weir_set_guide* guide = guide_row(table, &header->header, address >> 16);
-  if (!guide) return 0;
-  __u64 lengths = sieved_v4(guide, guide->lengths[1], 1, address);
+  const struct weir_set_header* h = &header->header;
+  __u64 lengths = h->ends4;
+  if ((lengths & (lengths - 1)) || (h->lengths4 & WEIR_SET_END_OF_ALL)) {
+    const struct weir_set_guide* guide = guide_row(table, h, address >> 16);
+    if (!guide) return 0;
+    lengths = sieved_v4(guide, guide->lengths[1], 1, address);
+  }
   __u32 found = 0;
   for (int i = 0; i <= 32 && lengths && (found & wanted) != wanted; i++) {
     __u64 bit = lengths & -lengths;

@@ -30,7 +30,7 @@ typedef uint64_t weir_u64;
 #endif
 
 /* Raised with every change of a layout, of a map's kind or size, or of the list of reasons. A tool refuses maps of another. */
-#define WEIR_ABI_VERSION 4
+#define WEIR_ABI_VERSION 5
 
 #define WEIR_PIN_ROOT "/sys/fs/bpf/weir"
 #define WEIR_RUN_DIR "/run/weir"

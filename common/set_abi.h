@@ -45,9 +45,9 @@ struct weir_set_header {
   weir_u8 all6;         /* whether there may be ::/0 */
   weir_u32 narrow_used; /* slots; a writer's note, at most a few too low */
   weir_u32 wide_used;
-  weir_u32 pad0;
+  weir_u32 ends4;    /* lengths of IPv4 with an end, 1 to 32, that there are at all */
   weir_u64 seed;     /* of the hashes */
-  weir_u64 lengths4; /* that there are at all; WEIR_SET_ENDS if any entry of IPv4 has an end: it may be of any */
+  weir_u64 lengths4; /* of those without; and WEIR_SET_END_OF_ALL */
   weir_u64 lengths6[2];
 };
 WEIR_ASSERT_SIZE(struct weir_set_header, WEIR_SET_ROW);
@@ -68,7 +68,7 @@ struct weir_set_guide {
   weir_u64 sieve[WEIR_SET_SIEVE_WORDS]; /* two bits of one word for each, but for IPv4 up to length 16 */
 };
 WEIR_ASSERT_SIZE(struct weir_set_guide, WEIR_SET_ROW);
-#define WEIR_SET_ENDS (1ULL << 63)
+#define WEIR_SET_END_OF_ALL (1ULL << 63) /* there may be 0.0.0.0/0 with an end */
 #define WEIR_SET_LENGTHS4 0x1ffffffffULL
 #define WEIR_SET_UNSIEVED4 0x1ffff0000ULL      /* 0 to 16 */
 #define WEIR_SET_SHORT6 0xfffffffe00000000ULL  /* 1 to 31: no guide says where */
@@ -113,9 +113,7 @@ static inline weir_u64 weir_set_sieve(weir_u64 above, weir_u64 prefix, weir_u64 
   weir_u64 x = (above * 0x9e3779b97f4a7c15ULL) ^ prefix ^ (bit >> 1);
   return (x ^ (x >> 32)) * 0xd6e8feb86659fd93ULL;
 }
-static inline weir_u64 weir_set_sieve_word(weir_u64 sieve) {
-  return ((sieve >> 32) * WEIR_SET_SIEVE_WORDS) >> 32;
-}
+static inline weir_u64 weir_set_sieve_word(weir_u64 sieve) { return ((sieve >> 32) * WEIR_SET_SIEVE_WORDS) >> 32; }
 static inline weir_u64 weir_set_sieve_bits(weir_u64 sieve) {
   return 1ULL << (sieve >> 32 & 63) | 1ULL << (sieve >> 38 & 63);
 }

@@ -220,7 +220,13 @@ void SetTable::guide_v4(std::uint32_t address, unsigned length, bool narrow) {
   for (std::uint32_t upper = first; upper < first + covered; ++upper)
     set_bits(guide_row(upper).lengths[narrow ? 0 : 1], mine);
   if ((mine & WEIR_SET_UNSIEVED4) == 0) set_sieve(guide_row(first), weir_set_sieve(narrow ? 0 : 1, address, mine));
-  set_bits(rows_[0].header.lengths4, narrow ? mine : WEIR_SET_ENDS);
+  weir_set_header& h = rows_[0].header;
+  if (narrow)
+    set_bits(h.lengths4, mine);
+  else if (length == 0)
+    set_bits(h.lengths4, WEIR_SET_END_OF_ALL);
+  else
+    std::atomic_ref<weir_u32>(h.ends4).fetch_or(static_cast<weir_u32>(mine));
 }
 
 void SetTable::guide_v6(const SetPrefix& prefix) {
