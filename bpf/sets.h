@@ -28,14 +28,31 @@ static __always_inline __u64 not_zero(__u64 x) {
   return x >> 63;
 }
 
-/* The sets of an IPv4 prefix without end. Functions of their own to the verifier, as all below: what is asked for each
- * of some thirty lengths is examined once. Each has the table from the map again, which may be another by then: so
- * where in it something stands is for each to find out. What is in both tables is found by way of either. */
-__attribute__((noinline)) int narrow_sets(__u32 slot, __u32 prefix, __u32 length) {
+/* One look-up. The functions below are functions of their own to the verifier: what is asked for each of some thirty
+ * lengths is examined once. So each has the table from the map again, and it may be another by then; an address that is
+ * in both could be found in neither. */
+struct set_walk {
+  __u64 seed;  /* of the table that was met first; 0: none yet */
+  __u64 upper; /* IPv6: lengths that the address may be found by, as the header has them */
+  __u64 lower;
+};
+
+/* Among the sets that were found: the table has changed. Once, at the most: whoever puts a table in another's place
+ * waits until all programs that may have seen both are over. */
+#define SETS_CHANGED 0x20000
+
+static __always_inline int is_another(struct set_walk* w, const struct weir_set_header* h) {
+  if (!w->seed) w->seed = h->seed;
+  return w->seed != h->seed;
+}
+
+/* The sets of an IPv4 prefix without end. */
+__attribute__((noinline)) int narrow_sets(__u32 slot, __u32 prefix, __u32 length, struct set_walk* w) {
   void* table = bpf_map_lookup_elem(&sets, &slot);
-  if (!table) return 0;
+  if (!table || !w) return 0;
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
+  if (is_another(w, &header->header)) return SETS_CHANGED;
   __u32 hash = weir_set_hash(0, prefix, length, header->header.seed);
   __u32 bucket = header->header.narrow + (hash & ((1u << (header->header.narrow_bits & 31)) - 1));
   __u64 want = (__u64)prefix << 32 | (__u64)(length + 1) << WEIR_SET_LENGTH_SHIFT;
@@ -66,11 +83,12 @@ static __always_inline __u32 sets_of_slot(void* table, const union weir_set_row*
 }
 
 /* The sets of a prefix that has a wide slot. */
-__attribute__((noinline)) int wide_sets(__u32 slot, __u64 high, __u64 low, __u32 length) {
+__attribute__((noinline)) int wide_sets(__u32 slot, __u64 high, __u64 low, __u32 length, struct set_walk* w) {
   void* table = bpf_map_lookup_elem(&sets, &slot);
-  if (!table) return 0;
+  if (!table || !w) return 0;
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
+  if (is_another(w, &header->header)) return SETS_CHANGED;
   __u64 hash = weir_set_hash(high, low, length, header->header.seed);
   __u32 want = weir_set_tag(hash, length);
   __u32 first =
@@ -129,12 +147,13 @@ static __always_inline __u64 sieved_v4(const struct weir_set_guide* guide, __u64
 /* sets_of_v4(): sets_of_v4_with_end() may know more. */
 #define SETS_MAY_END 0x10000
 
-__attribute__((noinline)) int sets_of_v4(__u32 slot, __u32 address, __u32 wanted) {
+__attribute__((noinline)) int sets_of_v4(__u32 slot, __u32 address, __u32 wanted, struct set_walk* w) {
   void* table = bpf_map_lookup_elem(&sets, &slot);
-  if (!table) return 0;
+  if (!table || !w) return 0;
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
   const struct weir_set_header* h = &header->header;
+  if (is_another(w, h)) return SETS_CHANGED;
   __u32 found = h->ends4 || (h->lengths4 & WEIR_SET_END_OF_ALL) ? SETS_MAY_END : 0;
   __u64 lengths = h->lengths4 & WEIR_SET_LENGTHS4;
   /* Where there is one length, its bucket tells as soon as the guide would. */
@@ -145,18 +164,19 @@ __attribute__((noinline)) int sets_of_v4(__u32 slot, __u32 address, __u32 wanted
   }
   for (int i = 0; i <= 32 && lengths && (found & wanted) != wanted; i++) {
     __u64 bit = lengths & -lengths;
-    found |= narrow_sets(slot, address & (__u32)-bit, 32 - lowest_bit(bit));
+    found |= narrow_sets(slot, address & (__u32)-bit, 32 - lowest_bit(bit), w);
     lengths ^= bit;
   }
   return found;
 }
 
-__attribute__((noinline)) int sets_of_v4_with_end(__u32 slot, __u32 address, __u32 wanted) {
+__attribute__((noinline)) int sets_of_v4_with_end(__u32 slot, __u32 address, __u32 wanted, struct set_walk* w) {
   void* table = bpf_map_lookup_elem(&sets, &slot);
-  if (!table) return 0;
+  if (!table || !w) return 0;
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
   const struct weir_set_header* h = &header->header;
+  if (is_another(w, h)) return SETS_CHANGED;
   __u64 lengths = h->ends4;
   if ((lengths & (lengths - 1)) || (h->lengths4 & WEIR_SET_END_OF_ALL)) {
     const struct weir_set_guide* guide = guide_row(table, h, address >> 16);
@@ -166,24 +186,19 @@ __attribute__((noinline)) int sets_of_v4_with_end(__u32 slot, __u32 address, __u
   __u32 found = 0;
   for (int i = 0; i <= 32 && lengths && (found & wanted) != wanted; i++) {
     __u64 bit = lengths & -lengths;
-    found |= wide_sets(slot, 0, WEIR_SET_V4_LOW | (address & (__u32)-bit), 128 - lowest_bit(bit));
+    found |= wide_sets(slot, 0, WEIR_SET_V4_LOW | (address & (__u32)-bit), 128 - lowest_bit(bit), w);
     lengths ^= bit;
   }
   return found;
 }
 
-/* Where an address of IPv6 may be found: lengths as the header has them. */
-struct set_lengths6 {
-  __u64 upper;
-  __u64 lower;
-};
-
-__attribute__((noinline)) int sieve_v6(__u32 slot, __u64 high, __u64 low, struct set_lengths6* lengths) {
+__attribute__((noinline)) int sieve_v6(__u32 slot, __u64 high, __u64 low, struct set_walk* w) {
   void* table = bpf_map_lookup_elem(&sets, &slot);
-  if (!table || !lengths) return 0;
+  if (!table || !w) return 0;
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
   const struct weir_set_header* h = &header->header;
+  if (is_another(w, h)) return 0;
   __u64 upper = h->lengths6[0];
   __u64 lower = h->lengths6[1];
   __u64 more = (upper & (upper - 1)) | (lower & (lower - 1));
@@ -202,35 +217,42 @@ __attribute__((noinline)) int sieve_v6(__u32 slot, __u64 high, __u64 low, struct
     }
     upper = left;
   }
-  lengths->upper = upper;
-  lengths->lower = lower;
+  w->upper = upper;
+  w->lower = lower;
   return h->all6;
 }
 
 __attribute__((noinline)) int sets_of_v6(__u32 slot, __u64 high, __u64 low, __u32 wanted) {
-  struct set_lengths6 lengths = {};
+  struct set_walk w = {};
   __u32 found = 0;
-  if (sieve_v6(slot, high, low, &lengths)) found = wide_sets(slot, 0, 0, 0);
-  __u64 left = lengths.upper;
+  if (sieve_v6(slot, high, low, &w)) found = wide_sets(slot, 0, 0, 0, &w);
+  __u64 left = w.upper;
   for (int i = 0; i < 64 && left && (found & wanted) != wanted; i++) {
     __u64 bit = left & -left;
-    found |= wide_sets(slot, high & -bit, 0, 64 - lowest_bit(bit));
+    found |= wide_sets(slot, high & -bit, 0, 64 - lowest_bit(bit), &w);
     left ^= bit;
   }
-  left = lengths.lower;
+  left = w.lower;
   for (int i = 0; i < 64 && left && (found & wanted) != wanted; i++) {
     __u64 bit = left & -left;
-    found |= wide_sets(slot, high, low & -bit, 128 - lowest_bit(bit));
+    found |= wide_sets(slot, high, low & -bit, 128 - lowest_bit(bit), &w);
     left ^= bit;
   }
   return found;
 }
 
+static __always_inline __u32 look_up(const union address* a, int is_v6, __u32 slot, __u32 wanted) {
+  if (is_v6) return sets_of_v6(slot, bpf_be64_to_cpu(a->half[0]), bpf_be64_to_cpu(a->half[1]), wanted);
+  struct set_walk w = {};
+  __u32 found = sets_of_v4(slot, bpf_ntohl(a->word[3]), wanted, &w);
+  if ((found & SETS_MAY_END) && (found & wanted) != wanted)
+    found |= sets_of_v4_with_end(slot, bpf_ntohl(a->word[3]), wanted, &w);
+  return found;
+}
+
 /* Bit s: the address is in set s; of the wanted ones. */
 static __always_inline __u32 sets_of(const union address* a, int is_v6, __u32 slot, __u32 wanted) {
-  if (is_v6) return wanted & sets_of_v6(slot, bpf_be64_to_cpu(a->half[0]), bpf_be64_to_cpu(a->half[1]), wanted);
-  __u32 found = sets_of_v4(slot, bpf_ntohl(a->word[3]), wanted);
-  if ((found & SETS_MAY_END) && (found & wanted) != wanted)
-    found |= sets_of_v4_with_end(slot, bpf_ntohl(a->word[3]), wanted);
+  __u32 found = look_up(a, is_v6, slot, wanted);
+  if (__builtin_expect(found & SETS_CHANGED, 0)) found = look_up(a, is_v6, slot, wanted);
   return found & wanted;
 }

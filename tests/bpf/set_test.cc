@@ -231,12 +231,15 @@ TEST_F(Sets, AreSixteenAndTheRestIsRefused) {
   EXPECT_EQ(add(maps, "s15", "10.0.0.7"), 0u) << "there already";
 }
 
-// One entry stays while others come and go one by one, grow the table, and are replaced as a whole: no frame of it may
-// pass. Another is never there: none of its frames may be dropped.
+// One address is in the set throughout, while other entries come and go one by one and grow the table, and while the
+// set is replaced as a whole, by a list that has the address by another entry: no frame of it may pass. Another is
+// never there: none of its frames may be dropped.
 TEST_F(Sets, NoFrameSeesHalfOfAChange) {
   const xdp::Maps maps = this->maps();
-  const std::string stays = kPeer4.to_string() + " " + kPeer6.to_string();
-  ASSERT_TRUE(control::load_set(maps, "s", items(stays), now()).ok());
+  const std::string hosts = kPeer4.to_string() + " " + kPeer6.to_string();
+  const std::string ways[] = {hosts, "198.51.100.0/24 2001:db8:ffff::/48",
+                              kPeer4.to_string() + " ttl 3600 " + kPeer6.to_string() + " ttl 3600"};
+  ASSERT_TRUE(control::load_set(maps, "s", items(hosts), now()).ok());
   ASSERT_TRUE(control::filter_add(maps, drop_from("s"), std::nullopt, now()).ok());
   std::atomic<bool> stop{false};
   std::uint64_t frames = 0, passed = 0, dropped = 0;
@@ -253,7 +256,7 @@ TEST_F(Sets, NoFrameSeesHalfOfAChange) {
   });
   std::uint64_t changes = 0;
   for (int round = 0; round < 20; ++round) {
-    std::string list = stays;
+    std::string list = ways[round % 3];
     for (int i = 0; i < 300; ++i) {
       const std::string entry = i % 2 == 0 ? "10." + std::to_string(round) + "." + std::to_string(i / 2) + ".0/24"
                                            : "2001:db8:" + std::to_string(i) + "::/48";
@@ -263,6 +266,10 @@ TEST_F(Sets, NoFrameSeesHalfOfAChange) {
     }
     ASSERT_TRUE(control::load_set(maps, "s", items(list), now()).ok());
     ++changes;
+    for (const std::string& way : ways) {
+      ASSERT_TRUE(control::load_set(maps, "s", items(way), now()).ok());
+      ++changes;
+    }
   }
   stop = true;
   traffic.join();
