@@ -62,10 +62,15 @@ static __always_inline int judge(struct xdp_md* ctx, const struct weir_config* c
   return reason;
 }
 
+/* This moves the frame's bounds, and a function that both programs call must not, whether it comes to it or not: see
+ * weir_xdp_shared. */
+static __noinline void put_metadata(struct xdp_md* ctx, const struct weir_config* cfg, const struct packet* p,
+                                    int reason) {
+  write_metadata(ctx, cfg, p, reason);
+}
+
 /* To the queue's socket; where there is none, to whom the entry gives it. Returns the reason that is final. */
-static __noinline int hand_over(struct xdp_md* ctx, const struct weir_config* cfg, const struct packet* p, int reason,
-                                enum writes writes) {
-  if (writes == WRITES_METADATA && !p->explains) write_metadata(ctx, cfg, p, reason);
+static __noinline int hand_over(struct xdp_md* ctx, const struct packet* p, int reason) {
   if (bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_PASS) == XDP_REDIRECT) return reason;
   struct weir_steer* entry = bpf_map_lookup_elem(&steer, &p->steer);
   if (entry && (reason == WEIR_R_STEER_SYN || reason == WEIR_R_STEER_DATAGRAM))
@@ -134,7 +139,8 @@ static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
     }
   }
   if (is_steer(reason)) {
-    reason = hand_over(ctx, cfg, &p, reason, writes);
+    if (writes == WRITES_METADATA && !p.explains) put_metadata(ctx, cfg, &p, reason);
+    reason = hand_over(ctx, &p, reason);
     action = is_steer(reason) ? XDP_REDIRECT : is_drop(reason) ? XDP_DROP : XDP_PASS;
   }
   if (p.explains) {
