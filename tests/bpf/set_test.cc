@@ -121,7 +121,7 @@ TEST_F(Sets, OfAllLengthsAtOnce) {
   std::mt19937_64 random(41);
   std::vector<SetItem> entries;
   std::vector<SetPrefix> hosts;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 1500; ++i) {
     SetPrefix host;
     host.v4 = i % 2 == 0;
     // Few upper halves, so that rows of the guide are full; or any, so that they are nearly empty.
@@ -132,7 +132,7 @@ TEST_F(Sets, OfAllLengthsAtOnce) {
     hosts.push_back(host);
     const unsigned longest = host.v4 ? 32 : 128;
     const auto length = static_cast<unsigned>(8 + random() % (longest - 7));
-    entries.push_back({shortened(host, i % 600 == 0 ? 3 + length % 5 : length), i % 5 == 0 ? 3600u : 0u});
+    entries.push_back({shortened(host, i % 300 == 0 ? 3 + length % 5 : length), i % 5 == 0 ? 3600u : 0u});
   }
   ASSERT_TRUE(control::load_set(maps, "s", entries, now()).ok());
   ASSERT_TRUE(control::filter_add(maps, drop_from("s"), std::nullopt, now()).ok());
@@ -150,8 +150,8 @@ TEST_F(Sets, OfAllLengthsAtOnce) {
                                  : Packet().ipv6(from, kOurs6).tcp(1, kKernelPort, "S");
     ASSERT_EQ(reason(frame) == "DROP_FILTER", member) << from.to_string();
   }
-  EXPECT_GT(members, 1000);
-  EXPECT_LT(members, 2900);
+  EXPECT_GT(members, 500);
+  EXPECT_LT(members, 1450);
 }
 
 TEST_F(Sets, SourceAndDestinationAndWhatHasEnded) {
@@ -246,7 +246,7 @@ TEST_F(Sets, NoFrameSeesHalfOfAChange) {
   std::thread traffic([&] {
     const Packet never = Packet().ipv4(kTransit4, kOurs4).tcp(1, kKernelPort, "S");
     while (!stop) {
-      constexpr std::uint32_t kBatch = 100'000;
+      constexpr std::uint32_t kBatch = 20'000;
       // The last of a batch says of it alone; the rule's counter says of all.
       passed += run_repeatedly(tcp4("S"), kBatch).action == XDP_DROP ? 0u : 1u;
       passed += run_repeatedly(tcp6("S"), kBatch).action == XDP_DROP ? 0u : 1u;
@@ -255,7 +255,7 @@ TEST_F(Sets, NoFrameSeesHalfOfAChange) {
     }
   });
   std::uint64_t changes = 0;
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 10; ++round) {
     std::string list = ways[round % 3];
     for (int i = 0; i < 300; ++i) {
       const std::string entry = i % 2 == 0 ? "10." + std::to_string(round) + "." + std::to_string(i / 2) + ".0/24"
