@@ -27,11 +27,6 @@
 namespace weir::bpf_test {
 namespace {
 
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
 // Rules and frames of one seed.
 class Generator {
  public:

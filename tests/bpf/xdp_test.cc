@@ -90,6 +90,11 @@ xdp::Maps adopt_maps(const bpf_object* object) {
   return std::move(*maps);
 }
 
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
 bool ip(const std::string& arguments) { return std::system(("ip " + arguments).c_str()) == 0; }
 
 weir_rule rule(weir_action action, std::uint16_t counter) {

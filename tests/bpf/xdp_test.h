@@ -146,6 +146,9 @@ class XdpTest : public testing::Test {
   std::array<int, WEIR_MAX_QUEUES> sockets_{};
 };
 
+// A number that whoever runs the tests may set, for more or for less.
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise);
+
 // Runs `ip ARGUMENTS` in the process's namespace.
 bool ip(const std::string& arguments);
 

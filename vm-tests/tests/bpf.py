@@ -50,5 +50,5 @@ def judge(t, figures):
 def tests(t):
     """The bpf tier: tables of packets by BPF_PROG_TEST_RUN."""
     g = t.guest()
-    # Its own clock comparisons and forty thousand mutated packets are of the host's run.
-    g.run("cd /tmp && WEIR_FILTER_PAIRS=50000 /weir/build/tests/bpf/weir_bpf_test --gtest_brief=1 --gtest_filter=-*Speed*:*Mutation*", timeout=350)
+    # Its own clock comparisons, forty thousand mutated packets and most of the flips are of the host's run.
+    g.run("cd /tmp && WEIR_FILTER_PAIRS=50000 WEIR_FILTER_APPLIES=20 /weir/build/tests/bpf/weir_bpf_test --gtest_brief=1 --gtest_filter=-*Speed*:*Mutation*", timeout=350)
