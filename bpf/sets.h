@@ -124,7 +124,7 @@ static __always_inline __u64 passes(const struct weir_set_guide* guide, __u64 si
   /* The verifier knows a bound of the number, not of what the compiler makes of it. */
   asm volatile("" : "+r"(at));
   __u64 word = guide->sieve[at];
-  return (word >> (sieve >> 32 & 63)) & (word >> (sieve >> 38 & 63)) & 1;
+  return (word >> weir_set_sieve_one(sieve)) & (word >> weir_set_sieve_other(sieve)) & 1;
 }
 
 /* Those of the lengths of which there may be a prefix of the address. The looks into the row do not wait for one
@@ -198,7 +198,7 @@ __attribute__((noinline)) int sieve_v6(__u32 slot, __u64 high, __u64 low, struct
   union weir_set_row* header = set_row(table, 0);
   if (!header) return 0;
   const struct weir_set_header* h = &header->header;
-  if (is_another(w, h)) return 0;
+  w->seed = h->seed;
   __u64 upper = h->lengths6[0];
   __u64 lower = h->lengths6[1];
   __u64 more = (upper & (upper - 1)) | (lower & (lower - 1));

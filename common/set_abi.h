@@ -59,9 +59,9 @@ struct weir_set_name {
 };
 WEIR_ASSERT_SIZE(struct weir_set_name, WEIR_SET_ROW);
 
-/* What there may be under the upper 16 bits of an IPv4 address, for shorter prefixes each that they cover; under the
- * upper 32 of an IPv6 one, for lengths 32 to 47; and under its upper 48, for longer ones. What was set stays as long as
- * the table lives. */
+/* What there may be under the upper 16 bits of an IPv4 address (a shorter prefix is told in each row that it covers);
+ * under the upper 32 of an IPv6 one, for lengths 32 to 47; and under its upper 48, for longer ones. What was set stays
+ * as long as the table lives. */
 #define WEIR_SET_SIEVE_WORDS 6
 struct weir_set_guide {
   weir_u64 lengths[2];                  /* IPv4: of entries without end, and with one */
@@ -114,6 +114,6 @@ static inline weir_u64 weir_set_sieve(weir_u64 above, weir_u64 prefix, weir_u64 
   return (x ^ (x >> 32)) * 0xd6e8feb86659fd93ULL;
 }
 static inline weir_u64 weir_set_sieve_word(weir_u64 sieve) { return ((sieve >> 32) * WEIR_SET_SIEVE_WORDS) >> 32; }
-static inline weir_u64 weir_set_sieve_bits(weir_u64 sieve) {
-  return 1ULL << (sieve >> 32 & 63) | 1ULL << (sieve >> 38 & 63);
-}
+/* The numbers of its two bits there, which may be one. */
+static inline weir_u64 weir_set_sieve_one(weir_u64 sieve) { return sieve >> 32 & 63; }
+static inline weir_u64 weir_set_sieve_other(weir_u64 sieve) { return sieve >> 38 & 63; }

@@ -52,16 +52,7 @@ class SpeedOfSets : public XdpTest {
   std::uint32_t measure(bool v6, std::uint64_t entries, unsigned misses, int times = 3) {
     put("random_source", random_source{0x9e3779b97f4a7c15, entries, v6 ? 1u : 0u, misses});
     const Octets frame = (v6 ? tcp6("A", kKernelPort) : tcp4("A", kKernelPort)).bytes();
-    std::uint32_t best = ~0u;
-    for (int i = 0; i < times; ++i) {
-      LIBBPF_OPTS(bpf_test_run_opts, opts);
-      opts.data_in = frame.data();
-      opts.data_size_in = static_cast<std::uint32_t>(frame.size());
-      opts.repeat = 500'000;
-      EXPECT_EQ(bpf_prog_test_run_opts(program_, &opts), 0);
-      best = std::min(best, opts.duration);
-    }
-    return best;
+    return least_mean_ns(program_, frame, 500'000, times);
   }
 
   static SetItem entry(bool v6, std::uint64_t i, unsigned length) {

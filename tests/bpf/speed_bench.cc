@@ -143,19 +143,7 @@ TEST_F(Speed, OfTheKernelsPrefixTrieForComparison) {
     std::uint32_t length;
     std::uint8_t address[4];
   };
-  const auto run = [](int program) {
-    const Octets frame(64);
-    std::uint32_t best = ~0u;
-    for (int i = 0; i < 5; i++) {
-      LIBBPF_OPTS(bpf_test_run_opts, opts);
-      opts.data_in = frame.data();
-      opts.data_size_in = static_cast<std::uint32_t>(frame.size());
-      opts.repeat = 300'000;
-      EXPECT_EQ(bpf_prog_test_run_opts(program, &opts), 0);
-      best = std::min(best, opts.duration);
-    }
-    return best;
-  };
+  const auto run = [](int program) { return least_mean_ns(program, Octets(64), 300'000, 5); };
   const auto load = [](const std::vector<bpf_insn>& code) {
     return xdp::Fd(bpf_prog_load(BPF_PROG_TYPE_XDP, "weir_lpm", "GPL", code.data(), code.size(), nullptr));
   };

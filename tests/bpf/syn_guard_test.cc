@@ -367,12 +367,7 @@ TEST_P(SynGuard, GoesOnByItselfAndOffAgain) {
 // a median that has the clock's own reading in it.
 TEST_P(SynGuard, SpeedByItsMode) {
   const auto ns = [&](const Octets& frame, std::uint32_t times) {
-    LIBBPF_OPTS(bpf_test_run_opts, opts);
-    opts.data_in = frame.data();
-    opts.data_size_in = static_cast<std::uint32_t>(frame.size());
-    opts.repeat = static_cast<int>(times);
-    EXPECT_EQ(bpf_prog_test_run_opts(program_fd(), &opts), 0);
-    return opts.duration;
+    return least_mean_ns(program_fd(), frame, static_cast<int>(times), 1);
   };
   const auto alone = [&](const Octets& frame) {
     std::vector<std::uint32_t> all(1001);

@@ -95,6 +95,19 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+std::uint32_t least_mean_ns(int program, const Octets& frame, int repeat, int times) {
+  std::uint32_t least = ~0u;
+  for (int i = 0; i < times; ++i) {
+    LIBBPF_OPTS(bpf_test_run_opts, opts);
+    opts.data_in = frame.data();
+    opts.data_size_in = static_cast<std::uint32_t>(frame.size());
+    opts.repeat = repeat;
+    EXPECT_EQ(bpf_prog_test_run_opts(program, &opts), 0);
+    least = std::min(least, opts.duration);
+  }
+  return least;
+}
+
 bool ip(const std::string& arguments) { return std::system(("ip " + arguments).c_str()) == 0; }
 
 weir_rule rule(weir_action action, std::uint16_t counter) {

@@ -149,6 +149,9 @@ class XdpTest : public testing::Test {
 // A number that whoever runs the tests may set, for more or for less.
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise);
 
+// The least mean of `times` runs of the program over the frame, `repeat` in each: nanoseconds a frame.
+std::uint32_t least_mean_ns(int program, const Octets& frame, int repeat, int times);
+
 // Runs `ip ARGUMENTS` in the process's namespace.
 bool ip(const std::string& arguments);
 

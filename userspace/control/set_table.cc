@@ -50,7 +50,8 @@ unsigned guide_bits_for(std::size_t entries) {
 }
 
 void set_sieve(weir_set_guide& row, std::uint64_t sieve) {
-  set_bits(row.sieve[weir_set_sieve_word(sieve)], weir_set_sieve_bits(sieve));
+  set_bits(row.sieve[weir_set_sieve_word(sieve)],
+           std::uint64_t{1} << weir_set_sieve_one(sieve) | std::uint64_t{1} << weir_set_sieve_other(sieve));
 }
 
 // Where everything stands.
