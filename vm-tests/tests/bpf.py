@@ -46,10 +46,10 @@ def judge(t, figures):
                          "make it simpler, or, where that is its price, vm-tests/run --test bpf.load --regenerate")
 
 
-@case("bpf.tests", limit=400)
+@case("bpf.tests", limit=600)
 def tests(t):
     """The bpf tier: tables of packets by BPF_PROG_TEST_RUN."""
     g = t.guest()
     # A grace period is 25 to 40 ms on one idle CPU, and the tests wait for thousands: expedited, they take a third.
     # Their own clock comparisons, forty thousand mutated packets and most of the flips are of the host's run.
-    g.run("echo 1 >/sys/kernel/rcu_expedited; cd /tmp && WEIR_FILTER_PAIRS=50000 WEIR_FILTER_APPLIES=20 /weir/build/tests/bpf/weir_bpf_test --gtest_brief=1 --gtest_filter=-*Speed*:*Mutation*", timeout=350)
+    g.run("echo 1 >/sys/kernel/rcu_expedited; cd /tmp && WEIR_FILTER_PAIRS=50000 WEIR_FILTER_APPLIES=20 /weir/build/tests/bpf/weir_bpf_test --gtest_brief=1 --gtest_filter=-*Speed*:*Mutation*", timeout=540)
