@@ -301,10 +301,12 @@ __attribute__((noinline)) int guard_is_on(__u32 index, int is_syn) {
   struct weir_syn_guard* guard = bpf_map_lookup_elem(&syn_guard, &index);
   if (!cfg || !says || !guard || !*(volatile const __u32*)&says->valid) return 0;
   __u32 mode = cfg->syn_guard;
-  if (!is_syn && mode == WEIR_SYN_GUARD_ON) return 1;
-  __u64 now = bpf_ktime_get_ns();
   __u64 until = *(volatile __u64*)&guard->on_until_ns;
+  if (!is_syn && mode == WEIR_SYN_GUARD_ON) return 1;
+  if (!is_syn && !until) return 0; /* most segments of most days: the clock costs more than all the rest here */
+  __u64 now = bpf_ktime_get_ns();
   if (is_syn) {
+    if (until && now >= until) __sync_val_compare_and_swap(&guard->on_until_ns, until, 0);
     __u32 count = 1;
     if (now - *(volatile __u64*)&guard->window_ns >= WEIR_SYN_GUARD_WINDOW_NS) {
       *(volatile __u64*)&guard->window_ns = now;

@@ -172,7 +172,7 @@ static inline weir_u32 weir_listening_word(weir_u8 protocol, weir_u16 port) {
 #define WEIR_SYN_GUARD_HOLD_NS 5000000000ULL
 struct weir_syn_guard {
   weir_u64 window_ns; /* when the window began in which `count` counts */
-  weir_u64 on_until_ns;
+  weir_u64 on_until_ns; /* 0 from the first SYN after that on */
   weir_u32 count;
   weir_u32 last_count; /* of the window before */
   weir_u64 pad;

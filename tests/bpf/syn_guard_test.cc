@@ -359,7 +359,9 @@ TEST_P(SynGuard, GoesOnByItselfAndOffAgain) {
   EXPECT_EQ(state.last_count, 5u);
   state.on_until_ns = 1;
   next_window();
+  EXPECT_EQ(what(reply(Answer{})), "STEER_SEGMENT");
   EXPECT_EQ(what(syn()), "STEER_SYN");
+  EXPECT_EQ(state.on_until_ns, 0u) << "segments need not look at the clock any more";
   EXPECT_EQ(what(reply(Answer{})), "STEER_SEGMENT");
 }
 
