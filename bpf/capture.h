@@ -8,7 +8,7 @@
 #include "packet.h"
 
 static __always_inline void fill_record(struct weir_capture_record* record, const struct packet* p, __u32 reason,
-                                        __u32 queue, __u32 length) {
+                                        __u32 queue, __u32 length, __u32 flags) {
   record->time_ns = bpf_ktime_get_ns();
   record->generation = p->generation;
   record->rule = p->rule;
@@ -16,7 +16,8 @@ static __always_inline void fill_record(struct weir_capture_record* record, cons
   record->length = length;
   record->reason = reason;
   record->queue = queue;
-  if (p->sample && bpf_get_prandom_u32() % p->sample == 0) record->flags = WEIR_CAPTURE_SAMPLED;
+  record->flags = flags;
+  if (!(flags & WEIR_CAPTURE_ANSWER) && p->sample && bpf_get_prandom_u32() % p->sample == 0) record->flags |= WEIR_CAPTURE_SAMPLED;
 }
 
 static __always_inline void copy_to(struct xdp_md* ctx, struct weir_config* cfg, __u32 number,
@@ -41,12 +42,13 @@ static __always_inline void copy_to(struct xdp_md* ctx, struct weir_config* cfg,
 }
 
 /* A function of its own to the verifier, as filter_packet. */
-__attribute__((noinline)) int capture(struct xdp_md* ctx, const struct packet* p, __u32 reason, __u32 length) {
+__attribute__((noinline)) int capture(struct xdp_md* ctx, const struct packet* p, __u32 reason, __u32 length,
+                                     __u32 flags) {
   __u32 zero = 0;
   struct weir_config* cfg = bpf_map_lookup_elem(&config, &zero);
   if (!cfg || !p) return 0;
   struct weir_capture_record record = {};
-  fill_record(&record, p, reason, ctx->rx_queue_index, length);
+  fill_record(&record, p, reason, ctx->rx_queue_index, length, flags);
   for (__u32 s = 0; s < WEIR_CAPTURE_SLOTS; s++)
     if (*(volatile __u32*)&cfg->captures & 1u << s) copy_to(ctx, cfg, s, &record);
   return 0;

@@ -133,9 +133,11 @@ static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
     action = XDP_TX;
     if (!p.explains) {
       /* As it came, not as it goes. */
-      if (*(volatile const __u32*)&cfg->captures) capture(ctx, &p, reason, length);
-      /* A frame that cannot be made as long as its answer is the engine's to answer. */
-      if (!answer_syn(ctx, &p, length)) reason = WEIR_R_STEER_SYN;
+      if (*(volatile const __u32*)&cfg->captures) capture(ctx, &p, reason, length, 0);
+      if (!answer_syn(ctx, &p, length))
+        reason = WEIR_R_STEER_SYN; /* a frame that cannot be made as long as its answer is the engine's to answer */
+      else if (*(volatile const __u32*)&cfg->captures)
+        capture(ctx, &p, reason, ctx->data_end - ctx->data, WEIR_CAPTURE_ANSWER);
     }
   }
   if (is_steer(reason)) {
@@ -151,7 +153,7 @@ static __always_inline int run(struct xdp_md* ctx, enum writes writes) {
   if (action == XDP_REDIRECT) count(&steer_counters, p.steer, length);
   count(&counters, reason, length);
   if (action == XDP_DROP) sample_drop(ctx, &p, reason, length);
-  if (action != XDP_TX && *(volatile const __u32*)&cfg->captures) capture(ctx, &p, reason, length);
+  if (action != XDP_TX && *(volatile const __u32*)&cfg->captures) capture(ctx, &p, reason, length, 0);
   return action;
 }
 

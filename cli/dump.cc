@@ -182,6 +182,7 @@ void Dump::take(const weir_capture_record& record, std::span<const std::byte> oc
   const control::ReasonFacts& facts = control::reasons()[record.reason];
   DumpedFrame frame;
   frame.time_ns = record.time_ns;
+  frame.outbound = (record.flags & WEIR_CAPTURE_ANSWER) != 0;
   frame.verdict = control::verdict_name(facts.verdict);
   frame.reason = facts.name;
   if (record.rule != WEIR_NONE) {

@@ -407,7 +407,7 @@ std::vector<Command> make_commands() {
                "-w"),
         option("--count", "N", Value::number, "end after N frames", {}, "-c"),
         option("--snaplen", "N", Value::number, "the first N octets of each frame; 0: all", {}, "-s"),
-        option("--verdict", "V,...", Value::verdicts, "only these: pass, drop, steer, answer; send: what goes out"),
+        option("--verdict", "V,...", Value::verdicts, "only these: pass, drop, steer, answer; send: what the engine sends"),
         option("--reason", "R,...", Value::reasons, "only these reasons, as `weir stats --all` names them"),
         flag("--sampled", "only what a rule's `sample` has chosen")},
        Rest::expression,

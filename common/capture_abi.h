@@ -18,6 +18,7 @@
 
 enum weir_capture_flags {
   WEIR_CAPTURE_SAMPLED = 1u << 0, /* slot: only what a rule's `sample` chose; record: it did */
+  WEIR_CAPTURE_ANSWER = 1u << 1,  /* record: what XDP itself sends, behind the record of what it answers */
 };
 
 /* Map `capture_slots`: ARRAY, mmapable, WEIR_CAPTURE_SLOTS entries. Taken under the lock; then its owner's, and XDP

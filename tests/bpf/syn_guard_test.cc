@@ -268,20 +268,27 @@ TEST_P(SynGuard, ToBeAskedLeavesNoTrace) {
   EXPECT_EQ(maps_->syn_guard()[kTcpEntry].count, 0u);
 }
 
-TEST_P(SynGuard, WhoListensSeesTheSynAsItCame) {
+TEST_P(SynGuard, WhoListensSeesTheSynAsItCameAndTheAnswer) {
   auto capture = control::Capture::open(*maps_, {}, control::monotonic_now());
   ASSERT_TRUE(capture.ok()) << capture.error().message;
   ASSERT_TRUE(capture->renew(control::monotonic_now() + Duration::seconds(3600)).ok());
   const Octets frame = syn();
-  answered(frame);
-  int copies = 0;
+  const Octets answer = run(frame).frame;
+  const Octets* due[] = {&frame, &answer};
+  std::uint64_t before = 0;
+  std::size_t copies = 0;
   capture->drain([&](const weir_capture_record& record, std::span<const std::byte> octets) {
-    ++copies;
+    ASSERT_LT(copies, std::size(due));
+    EXPECT_EQ(record.flags, copies == 0 ? 0u : weir_u32{WEIR_CAPTURE_ANSWER});
     EXPECT_EQ(reason_id(record.reason), "ANSWER_SYN");
-    ASSERT_EQ(octets.size(), frame.size());
-    EXPECT_EQ(std::memcmp(octets.data(), frame.data(), frame.size()), 0);
+    EXPECT_GT(record.time_ns, before);
+    before = record.time_ns;
+    EXPECT_EQ(record.length, due[copies]->size());
+    ASSERT_EQ(octets.size(), due[copies]->size());
+    EXPECT_EQ(std::memcmp(octets.data(), due[copies]->data(), octets.size()), 0);
+    ++copies;
   });
-  EXPECT_EQ(copies, 1);
+  EXPECT_EQ(copies, std::size(due));
 }
 
 TEST_P(SynGuard, TheFrameIsAsLongAsTheAnswer) {

@@ -5,6 +5,7 @@ import socket
 import struct
 
 import story
+import test_dump
 from story import ENGINE, V4, V6, lab
 
 FORGED = "10.77.0.77"
@@ -75,6 +76,18 @@ class SynGuard(story.Pair):
         self.assertIn(b"by weir's engine", story.http_exchange(held))
         self.assertEqual(story.served_by(self.client, V4), ENGINE)
         self.assertGreater(self.reasons()["steer/syn"], before["steer/syn"])
+
+    def test_a_dump_has_the_syn_and_the_answer(self):
+        self.guard("on")
+        dump = test_dump.Dumping(self.server, "--verdict", "answer", "-j")
+        for address in (V4, V6):
+            self.assertEqual(story.served_by(self.client, address), ENGINE)
+        lab.wait_until(lambda: dump.text().count("\n") == 4, "two SYNs and two answers")
+        dump.stop()
+        frames = [json.loads(line) for line in dump.text().splitlines()]
+        self.assertEqual([f["direction"] for f in frames], ["in", "out"] * 2)
+        self.assertEqual({f["reason"] for f in frames}, {"syn_cookie"})
+        self.assertIn(f"{V4}:{story.PORT} -> ", frames[1]["packet"])
 
     def test_every_option_may_be_missing(self):
         self.guard("on")
