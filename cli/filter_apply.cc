@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 
 #include "files.h"
 #include "filter_change.h"
@@ -181,7 +182,10 @@ Outcome<void> write_list(const std::string& directory, const control::FileSet& s
   const std::string path = directory + "/" + set.name + ".list";
   const std::string fresh = path + ".new";
   std::FILE* file = std::fopen(fresh.c_str(), "we");
-  if (file == nullptr) return fail(fmt::format("writing {}: {}", fresh, std::strerror(errno)), errno);
+  if (file == nullptr)
+    return fail(fmt::format("writing {}: {}{}", fresh, std::strerror(errno),
+                            errno == ENOENT ? fmt::format(": make the directory first, mkdir -p {}", directory) : ""),
+                errno);
   for (const control::SetItem& item : *set.items) {
     const std::string line = control::to_string(item) + "\n";
     std::fwrite(line.data(), 1, line.size(), file);
@@ -205,6 +209,10 @@ Outcome<int> run_filter_export(const Context& context) {
   const auto state =
       control::filter_state(instance->maps(), control::monotonic_now(), control::RuleCounters::leave_out);
   if (!state) return Err(state.error());
+  // As it stands in the file, from wherever that is read.
+  std::optional<std::string> directory = context.args.get("--sets");
+  if (directory && !directory->empty()) directory = std::filesystem::absolute(*directory).lexically_normal().string();
+  if (directory && directory->ends_with('/')) directory->pop_back();
   std::vector<control::FileSet> sets;
   for (const std::string& name : state->sets) {
     if (name.empty()) continue;
@@ -214,7 +222,7 @@ Outcome<int> run_filter_export(const Context& context) {
       if (!items) return Err(items.error());
       set.items = std::move(*items);
     }
-    if (const auto directory = context.args.get("--sets")) {
+    if (directory) {
       if (const auto written = write_list(*directory, set); !written) return Err(written.error());
       set.path = *directory + "/" + name + ".list";
       set.items.reset();

@@ -113,7 +113,7 @@ Outcome<int> run_set_add(const Context& context) {
                       ttl != 0 ? ", and it stays" : ""));
   else
     print(fmt::format("{}: set {}: {} in{}{}\n", interface, name, entries_text(added->changed),
-                      ttl != 0 ? " for " + *ttl_text : "",
+                      ttl != 0 ? fmt::format(" for {} s", ttl) : "",
                       added->unchanged != 0 ? fmt::format(", {} there already", added->unchanged) : ""));
   return kOk;
 }

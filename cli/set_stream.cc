@@ -78,26 +78,25 @@ class SetStream {
   }
 
   Outcome<void> apply(std::string_view lines) {
+    std::vector<control::SetChanges> changes;
+    const auto parsed = control::parse_set_changes(lines, {"stdin", line_, 1}, verb_, ttl_, changes);
     const auto lock = control::Lock::acquire();
     if (!lock) return Err(lock.error());
     if (maps_pin(instance_) != pin_)
       return fail(fmt::format("{} was detached, or attached anew: begin again", interface()), ENOENT);
-    std::vector<control::SetChanges> changes;
-    const auto parsed = control::parse_set_changes(lines, {"stdin", line_, 1}, verb_, ttl_, changes);
+    // Opened once for all of them: that costs more than what a line says, and the lock is held.
+    const Instant now = control::monotonic_now();
+    auto writer = control::SetWriter::open(instance_.maps(), set_, now);
+    if (!writer) return Err(writer.error());
     for (const control::SetChanges& change : changes) {
       const auto done = change.verb == control::SetVerb::add
-                            ? control::add_to_set(instance_.maps(), set_, change.items, control::monotonic_now())
-                            : remove(change.items);
+                            ? writer->add(change.items, now)
+                            : Outcome<control::SetChange>(writer->remove(change.items, now));
       if (!done) return Err(done.error());
       (change.verb == control::SetVerb::add ? counts_.added : counts_.removed) += done->changed;
       counts_.unchanged += done->unchanged;
     }
     return parsed;
-  }
-  Outcome<control::SetChange> remove(const std::vector<control::SetItem>& items) {
-    std::vector<control::SetPrefix> prefixes;
-    for (const control::SetItem& item : items) prefixes.push_back(item.prefix);
-    return control::remove_from_set(instance_.maps(), set_, prefixes, control::monotonic_now());
   }
   Err<Error> so_far(Error error) const {
     error.message += fmt::format("; until then {}", counts_text(counts_));

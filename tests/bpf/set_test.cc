@@ -229,6 +229,71 @@ TEST_F(Sets, AreSixteenAndTheRestIsRefused) {
   EXPECT_EQ(control::add_to_set(maps, "s15", more, 0, now()).error().code, ENOSPC);
   EXPECT_EQ(control::test_set(maps, "s15", more[0], now())->size(), 0u);
   EXPECT_EQ(add(maps, "s15", "10.0.0.7"), 0u) << "there already";
+  EXPECT_EQ(add(maps, "s14", "10.0.0.7"), 1u) << "another set's, but no other prefix";
+  EXPECT_EQ(del(maps, "s15", "10.0.0.1"), 1u);
+  const SetPrefix twice[] = {prefix("2001:db8::1"), prefix("2001:db8::1"), prefix("10.0.0.9")};
+  const auto last = control::add_to_set(maps, "s15", twice, 0, now());
+  ASSERT_TRUE(last.ok()) << last.error().message;
+  EXPECT_EQ(last->changed + last->unchanged, 3u);
+  EXPECT_EQ(control::add_to_set(maps, "s15", more, 0, now()).error().code, ENOSPC);
+}
+
+TEST_F(Sets, ATrialThatEndsTakesNothingElseBack) {
+  using control::WantedSet;
+  const xdp::Maps maps = this->maps();
+  const std::string peer4 = kPeer4.to_string(), peer6 = kPeer6.to_string();
+  ASSERT_TRUE(control::load_set(maps, "s", items(peer4), now()).ok());
+  ASSERT_TRUE(control::filter_add(maps, drop_from("s"), std::nullopt, now()).ok());
+  ASSERT_TRUE(control::filter_apply(maps, {drop_from("s")}, Duration::seconds(60), now(), nullptr,
+                                    std::vector<WantedSet>{{"s", items("192.0.2.2")}})
+                  .value());
+  EXPECT_FALSE(dropped4());
+  EXPECT_EQ(del(maps, "s", peer4), 1u) << "out of what there is to go back to";
+  EXPECT_EQ(add(maps, "s", peer6), 1u);
+  EXPECT_TRUE(control::make_set(maps, "made", now()).value());
+  EXPECT_FALSE(control::make_set(maps, "made", now()).value());
+  EXPECT_TRUE(control::load_set(maps, "loaded", items("192.0.2.3 192.0.2.4"), now())->made);
+  ASSERT_TRUE(control::filter_rollback(maps, now()).ok());
+  EXPECT_FALSE(dropped4());
+  EXPECT_TRUE(dropped6());
+  EXPECT_EQ(control::show_set(maps, "s", now())->size(), 1u);
+  EXPECT_EQ(control::show_set(maps, "made", now())->size(), 0u);
+  EXPECT_EQ(control::show_set(maps, "loaded", now())->size(), 2u);
+}
+
+TEST_F(Sets, WhereThereIsNoTableToGoBackToNoSetIsMadeOnTrial) {
+  const xdp::Maps maps = this->maps();
+  ASSERT_TRUE(control::filter_apply(maps, {drop_from("s")}, Duration::seconds(60), now(), nullptr,
+                                    std::vector<control::WantedSet>{{"s", items("192.0.2.2")}})
+                  .value());
+  EXPECT_EQ(control::make_set(maps, "made", now()).error().code, EBUSY);
+  EXPECT_EQ(control::load_set(maps, "made", items("192.0.2.3"), now()).error().code, EBUSY);
+  EXPECT_TRUE(control::load_set(maps, "s", items(kPeer4.to_string()), now()).ok());
+  EXPECT_TRUE(dropped4());
+  ASSERT_TRUE(control::filter_confirm(maps, now()).ok());
+  EXPECT_TRUE(control::make_set(maps, "made", now()).value());
+}
+
+// While the tables grow under it.
+TEST_F(Sets, OneWriterForManyChanges) {
+  const xdp::Maps maps = this->maps();
+  ASSERT_TRUE(control::make_set(maps, "s", now()).value());
+  ASSERT_TRUE(control::filter_add(maps, drop_from("s"), std::nullopt, now()).ok());
+  auto writer = control::SetWriter::open(maps, "s", now());
+  ASSERT_TRUE(writer.ok());
+  std::uint64_t changed = 0;
+  for (std::uint64_t i = 0; i < 400; ++i) {
+    const SetItem two[] = {{{0, WEIR_SET_V4_LOW | (0x0a000000 + i), 32, true}, 0},
+                           {{0x20010db8ULL << 32, i, 128, false}, 60}};
+    changed += writer->add(two, now())->changed;
+    if (i % 2 == 0) changed += writer->remove(std::span(two).first(1), now()).changed;
+  }
+  EXPECT_EQ(changed, 1000u);
+  EXPECT_EQ(writer->remove(items(kPeer4.to_string()), now()).unchanged, 1u);
+  EXPECT_FALSE(dropped4());
+  EXPECT_EQ(writer->add(items(kPeer4.to_string()), now())->changed, 1u);
+  EXPECT_TRUE(dropped4());
+  EXPECT_EQ(control::show_set(maps, "s", now())->size(), 601u);
 }
 
 // One address is in the set throughout, while other entries come and go one by one and grow the table, and while the

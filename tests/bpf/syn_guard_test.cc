@@ -272,7 +272,7 @@ TEST_P(SynGuard, WhoListensSeesTheSynAsItCameAndTheAnswer) {
   auto capture = control::Capture::open(*maps_, {}, control::monotonic_now());
   ASSERT_TRUE(capture.ok()) << capture.error().message;
   ASSERT_TRUE(capture->renew(control::monotonic_now() + Duration::seconds(3600)).ok());
-  const Octets frame = syn();
+  const Octets frame = syn({}, 0x02, 100);
   const Octets answer = run(frame).frame;
   const Octets* due[] = {&frame, &answer};
   std::uint64_t before = 0;
@@ -353,6 +353,7 @@ TEST_P(SynGuard, GoesOnByItselfAndOffAgain) {
   guard(WEIR_SYN_GUARD_AUTO, 4);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(what(syn()), "STEER_SYN") << i;
   EXPECT_EQ(what(syn()), "ANSWER_SYN");
+  EXPECT_EQ(what(reply(Answer{})), "DROP_BAD_COOKIE");
   weir_syn_guard& state = maps_->syn_guard()[kTcpEntry];
   // A window that is over, with as many as half of it in the new one: it stays on while the hold lasts.
   const auto next_window = [&] { state.window_ns -= 2 * WEIR_SYN_GUARD_WINDOW_NS; };

@@ -6,6 +6,7 @@
 #include <map>
 #include <random>
 
+#include "weir/control/filter_change.h"
 #include "weir/control/set_changes.h"
 #include "weir/control/set_list.h"
 #include "weir/control/set_table.h"
@@ -186,6 +187,26 @@ TEST_F(Table, AFullOneSaysSoAndChangesNothing) {
     std::snprintf(text, sizeof text, format, 1);
     EXPECT_EQ(table.add(1, {prefix(text), 0}, 1), Change::done) << "a slot that is there has room for all sets";
   }
+}
+
+TEST_F(Table, EachEntryIsCountedOnce) {
+  const auto more = [](std::string_view text) { return parse_set_list(text, {"list", 1, 1}).value(); };
+  const auto entries = [&](std::uint16_t without, std::vector<WantedSet> wanted) {
+    return entries_with(&table_, without, wanted, 100);
+  };
+  table_.set_name(0, "a");
+  table_.set_name(1, "b");
+  table_.add(0, {prefix("192.0.2.1"), 0}, 100);
+  table_.add(1, {prefix("192.0.2.1"), 0}, 100);
+  table_.add(1, {prefix("2001:db8::1"), 110}, 100);
+  table_.add(1, {prefix("2001:db8::2"), 99}, 90);
+  EXPECT_EQ(entries(0, {}), 2u) << "what has ended is none";
+  EXPECT_EQ(entries(1u << 1, {}), 1u);
+  EXPECT_EQ(entries(0, {{"b", more("192.0.2.1 192.0.2.2 192.0.2.2")}}), 3u);
+  EXPECT_EQ(entries(0, {{"b", more("2001:db8::1 ttl 9s")}}), 2u) << "its own slot";
+  EXPECT_EQ(entries(0, {{"a", more("2001:db8::1 ttl 9s")}, {"c", more("2001:db8::1 ttl 9s")}, {"d", std::nullopt}}),
+            4u);
+  EXPECT_EQ(entries_with(nullptr, 0, std::vector<WantedSet>{{"a", more("::1")}, {"b", more("::1 ::2")}}, 100), 2u);
 }
 
 // Against a plain map, with the clock given.

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Attach, replace, detach: what becomes of the interface, the pins and the kernel's objects.
 #include <bpf/bpf.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <linux/if_link.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <thread>
@@ -311,6 +314,30 @@ TEST_F(XdpAttach, AnAttachThatWasKilledHalfWayIsSweptUp) {
   EXPECT_EQ(own->interface, kServerDevice);
   attach();
   EXPECT_TRUE(control::detach({.interface = kServerDevice}).ok());
+}
+
+// A feed lets the lock go and takes it again at once, and whoever confirms a change must not wait for its end.
+TEST_F(XdpAttach, WhoWaitsForTheLockIsNext) {
+  for (int round = 0; round < 20; ++round) {
+    auto held = std::optional(control::Lock::acquire());
+    ASSERT_TRUE(held->ok());
+    std::atomic<bool> had{false};
+    std::thread waiting([&] {
+      const auto lock = control::Lock::acquire();
+      EXPECT_TRUE(lock.ok());
+      had = true;
+    });
+    const xdp::Fd turn(open(WEIR_RUN_DIR "/lock.next", O_RDWR | O_CLOEXEC));
+    while (flock(turn.get(), LOCK_EX | LOCK_NB) == 0) {
+      flock(turn.get(), LOCK_UN);
+      std::this_thread::yield();
+    }
+    EXPECT_FALSE(had);
+    held.reset();
+    EXPECT_TRUE(control::Lock::acquire().ok());
+    EXPECT_TRUE(had);
+    waiting.join();
+  }
 }
 
 TEST_F(XdpAttach, AProgramThatIsNotKeptUndoesItself) {

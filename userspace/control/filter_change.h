@@ -43,6 +43,10 @@ struct NewTable {
   xdp::SetMemory memory;
   SetNames names;
 };
+// How many entries a table of these would have: different prefixes, and each once more for each set that it leaves some
+// time. It looks at them all: for when a sum that counts some twice is over the limit.
+std::size_t entries_with(const SetTable* from, std::uint16_t without, std::span<const WantedSet> wanted,
+                         std::uint32_t now);
 // The live entries of `from` (none: of no table) but those of the sets in `without`, and for each of `wanted` its items
 // as a set of that name, which is among `from`'s that are kept or gets a free number. ENOSPC.
 Outcome<NewTable> build_table(const xdp::SetMemory* from, std::uint16_t without, std::span<const WantedSet> wanted,

@@ -38,7 +38,10 @@ std::string words_text() {
 
 class FileParser {
  public:
-  FileParser(std::string_view text, std::string_view name) : text_(text), name_(name) {}
+  FileParser(std::string_view text, std::string_view name) : text_(text), name_(name) {
+    if (constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf"; text_.starts_with(kByteOrderMark))
+      text_.remove_prefix(kByteOrderMark.size());
+  }
 
   Outcome<FilterFile> run() {
     while (!text_.empty()) {
@@ -133,6 +136,9 @@ class FileParser {
                    "'" + std::string(all[2].text) + "' does not belong here: write { ENTRIES }, file PATH, or nothing");
     if (all.size() == 3) return wrong(behind, "'file' needs a path");
     if (all.size() > 4) return wrong(all[4].column, "'" + std::string(all[4].text) + "' stands behind the path");
+    if (all.size() == 4 && all[3].text == "-")
+      return wrong(all[3].column, "a set's entries are not read from standard input here: name a file, or write set " +
+                                      set->name + " alone and load the set after it (weir set load)");
     if (all.size() == 4) set->path = std::string(all[3].text);
     out_.sets.push_back(std::move(*set));
     return {};

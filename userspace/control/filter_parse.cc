@@ -101,8 +101,7 @@ Outcome<Prefix> parse_prefix(std::string_view text) {
   const std::size_t slash = text.find('/');
   const std::string_view address_text = text.substr(0, slash);
   const auto address = IpAddress::parse(address_text);
-  if (!address)
-    return invalid(quoted(text) + " is not a prefix: write 192.0.2.0/24, 2001:db8::/32, one address, or any");
+  if (!address) return invalid(quoted(text) + " is not a prefix: write 192.0.2.0/24, 2001:db8::/32, or one address");
   if (address->is_v4() && address_text.find(':') != std::string_view::npos)
     return invalid(quoted(text) + " is an IPv4-mapped address: write it as IPv4");
   Prefix p;
@@ -163,8 +162,9 @@ Outcome<std::string> parse_rule_name(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
            c == '.';
   };
-  if (text.empty() || text.size() >= WEIR_RULE_NAME || text[0] == '-' || !std::all_of(text.begin(), text.end(), good) ||
-      text == "dev")  // a word of the commands that take a name
+  for (const std::string_view word : {"dev", "help", "ttl"})
+    if (text == word) return invalid(quoted(text) + " is a word of the commands that take a name: choose another name");
+  if (text.empty() || text.size() >= WEIR_RULE_NAME || text[0] == '-' || !std::all_of(text.begin(), text.end(), good))
     return invalid(quoted(text) + " is not a name: 1 to 31 letters, digits, '_', '-' and '.', no '-' first");
   return std::string(text);
 }

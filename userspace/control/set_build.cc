@@ -66,6 +66,35 @@ bool add_all(SetTable& table, unsigned set, const std::vector<SetItem>& items, I
 
 }  // namespace
 
+std::size_t entries_with(const SetTable* from, std::uint16_t without, std::span<const WantedSet> wanted,
+                         std::uint32_t now) {
+  const auto kept = static_cast<std::uint16_t>(~without);
+  std::size_t out = 0;
+  if (from != nullptr)
+    from->each(now, [&](const SetEntry&, std::uint16_t sets) { out += (sets & kept) != 0 ? 1u : 0u; });
+  // The second: 0 for an entry that stays, whichever sets have it; else one more than the number of the set that has
+  // it.
+  using Slot = std::pair<SetPrefix, unsigned>;
+  std::vector<Slot> slots;
+  unsigned unnamed = WEIR_MAX_SETS + 1;
+  for (const WantedSet& set : wanted) {
+    const auto number = from != nullptr ? from->find(set.name) : std::nullopt;
+    const unsigned holder = number && (kept >> *number & 1u) != 0 ? *number + 1 : unnamed++;
+    if (set.items)
+      for (const SetItem& item : *set.items) slots.emplace_back(item.prefix, item.ttl == 0 ? 0u : holder);
+  }
+  std::sort(slots.begin(), slots.end(),
+            [](const Slot& a, const Slot& b) { return a.first == b.first ? a.second < b.second : a.first < b.first; });
+  slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
+  for (const auto& [prefix, holder] : slots) {
+    const bool there = from != nullptr && (holder == 0               ? from->stays(kept, prefix)
+                                           : holder <= WEIR_MAX_SETS ? from->entry(holder - 1, prefix, now).has_value()
+                                                                     : false);
+    out += there ? 0u : 1u;
+  }
+  return out;
+}
+
 SetNames names_of(const SetTable& table) {
   SetNames out;
   for (unsigned n = 0; n < WEIR_MAX_SETS; ++n) out[n] = table.name(n);
@@ -83,9 +112,15 @@ Outcome<NewTable> build_table(const xdp::SetMemory* from, std::uint16_t without,
   for (const WantedSet& set : wanted)
     if (set.items)
       for (const SetItem& item : *set.items) ++(item.prefix.v4 && item.ttl == 0 ? narrow : wide);
-  if (narrow + wide > WEIR_MAX_SET_ENTRIES) return too_many(narrow + wide);
-
-  SetTableSize size = SetTableSize::for_entries(narrow, wide);
+  if (narrow + wide > WEIR_MAX_SET_ENTRIES) {
+    const auto table = from != nullptr ? std::optional(SetTable(from->rows())) : std::nullopt;
+    const std::size_t entries = entries_with(table ? &*table : nullptr, without, wanted, seconds);
+    if (entries > WEIR_MAX_SET_ENTRIES) return too_many(entries);
+  }
+  // Either kind has room for some beside many of the other: what fills it is paid for by a whole table.
+  const std::size_t some = std::min<std::size_t>(narrow + wide, WEIR_MAX_SET_ENTRIES) / 16;
+  const auto room = [&](std::size_t n) { return std::clamp<std::size_t>(n, some, WEIR_MAX_SET_ENTRIES); };
+  SetTableSize size = SetTableSize::for_entries(room(narrow), room(wide));
   for (int attempt = 0; attempt < kAttempts; ++attempt, size = size.doubled()) {
     const auto seed = random_seed();
     if (!seed) return Err(seed.error());

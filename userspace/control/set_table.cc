@@ -246,14 +246,13 @@ void SetTable::guide_v6(const SetPrefix& prefix) {
   set_bits(h.lengths6[half], mine);
 }
 
-bool SetTable::stays(unsigned set, const SetPrefix& prefix) const {
+bool SetTable::stays(std::uint16_t sets, const SetPrefix& prefix) const {
   if (prefix.v4) {
     const std::uint64_t* slot = narrow_slot(prefix);
-    return slot != nullptr && (*slot & bit(set)) != 0;
+    return slot != nullptr && (*slot & sets) != 0;
   }
-  return wide_slot(prefix, [&](std::uint64_t w) {
-           return w != 0 && end_of(w) == 0 && (wide_sets(w) & bit(set)) != 0;
-         }) != nullptr;
+  return wide_slot(prefix, [&](std::uint64_t w) { return w != 0 && end_of(w) == 0 && (wide_sets(w) & sets) != 0; }) !=
+         nullptr;
 }
 
 SetTable::Change SetTable::add_narrow(unsigned set, const SetPrefix& prefix) {
@@ -297,7 +296,7 @@ SetTable::Change SetTable::add_wide(unsigned set, const SetEntry& entry, std::ui
 }
 
 SetTable::Change SetTable::add(unsigned set, const SetEntry& entry, std::uint32_t now) {
-  if (stays(set, entry.prefix)) return Change::none;
+  if (stays(bit(set), entry.prefix)) return Change::none;
   const auto present = this->entry(set, entry.prefix, now);
   if (present && present->end == entry.end) return Change::none;
   const Change change = entry.prefix.v4 && entry.end == 0 ? add_narrow(set, entry.prefix) : add_wide(set, entry, now);
@@ -322,7 +321,7 @@ SetTable::Change SetTable::remove(unsigned set, const SetPrefix& prefix, std::ui
 }
 
 std::optional<SetEntry> SetTable::entry(unsigned set, const SetPrefix& prefix, std::uint32_t now) const {
-  if (stays(set, prefix)) return SetEntry{prefix, 0};
+  if (stays(bit(set), prefix)) return SetEntry{prefix, 0};
   const std::uint64_t* slot = wide_slot(prefix, [&](std::uint64_t w) {
     return w != 0 && end_of(w) != 0 && (wide_sets(w) & bit(set)) != 0 && !has_ended(w, now);
   });

@@ -67,6 +67,8 @@ class SetTable {
   // full: nothing was changed, and a larger table is wanted. An entry that stays is not given an end by it: none.
   Change add(unsigned set, const SetEntry& entry, std::uint32_t now);
   Change remove(unsigned set, const SetPrefix& prefix, std::uint32_t now);
+  // Whether any of the sets has exactly that prefix without an end.
+  bool stays(std::uint16_t sets, const SetPrefix& prefix) const;
   // The entry of exactly that prefix, if it lives.
   std::optional<SetEntry> entry(unsigned set, const SetPrefix& prefix, std::uint32_t now) const;
   // Those that cover the address, the longest first.
@@ -83,7 +85,6 @@ class SetTable {
   std::uint64_t* wide_slot(const SetPrefix& prefix, See see) const;
   Change add_narrow(unsigned set, const SetPrefix& prefix);
   Change add_wide(unsigned set, const SetEntry& entry, std::uint32_t now);
-  bool stays(unsigned set, const SetPrefix& prefix) const;
   weir_set_guide& guide_row(std::uint64_t upper) const;
   void guide(const SetPrefix& prefix, bool narrow);
   void guide_v4(std::uint32_t address, unsigned length, bool narrow);

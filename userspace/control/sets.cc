@@ -29,6 +29,7 @@ struct InForce {
   Selection selected;
   FilterState state;              // of the current generation
   std::vector<OpenTable> tables;  // the current one first; then that to go back to, if it is another
+  bool back_to_none = false;      // what there is to go back to has no table
 };
 Outcome<InForce> in_force(const xdp::Maps& maps, Instant now) {
   InForce out;
@@ -49,6 +50,7 @@ Outcome<InForce> in_force(const xdp::Maps& maps, Instant now) {
   const auto kept = read_rules(maps, other);
   if (!kept) return Err(kept.error());
   if (kept->table == out.state.table) return out;
+  out.back_to_none = kept->table == WEIR_NO_SET_TABLE;
   if (auto r = take(kept->table); !r) return Err(r.error());
   return out;
 }
@@ -128,35 +130,56 @@ bool asks_for(const Rule& rule, std::string_view set) {
   return rule.source_set.name == set || rule.destination_set.name == set;
 }
 
-// In place where there is room, else in a larger table.
-Outcome<SetChange> add_to_table(const xdp::Maps& maps, OpenTable& open, unsigned set, std::string_view name,
-                                std::span<const SetItem> items, Instant now) {
-  const std::uint32_t seconds = whole_seconds(now);
-  SetChange out;
-  SetTable table = open.table();
-  const weir_set_header& h = table.header();
+Err<Error> only_after_the_trial(std::string_view name) {
+  return xdp::fail(
+      "a change of the filter waits to be confirmed, and what there is to go back to has no sets: `weir "
+      "filter confirm` or `weir filter rollback` first, then make the set " +
+          std::string(name),
+      EBUSY);
+}
+
+SetEntry entry_of(const SetItem& item, std::uint32_t seconds) {
+  return {item.prefix, item.ttl == 0 ? 0 : seconds + 1 + item.ttl};
+}
+
+// Whether the items have room there, in place or in a larger table.
+Outcome<void> room_for(const SetTable& table, const WantedSet& wanted, std::uint32_t seconds) {
   // Those in use are at least those that live: counting is needed only near the end.
-  if (std::size_t{h.narrow_used} + h.wide_used + items.size() > WEIR_MAX_SET_ENTRIES) {
-    std::size_t live = 0;
-    table.each(seconds, [&](const SetEntry&, std::uint16_t) { ++live; });
-    for (const SetItem& item : items) live += table.entry(set, item.prefix, seconds) ? 0u : 1u;
-    if (live > WEIR_MAX_SET_ENTRIES)
-      return xdp::fail("the sets are full with " + std::to_string(WEIR_MAX_SET_ENTRIES) +
-                           " entries in all: nothing was changed; remove some (weir set del), or join prefixes",
-                       ENOSPC);
-  }
+  const weir_set_header& h = table.header();
+  if (std::size_t{h.narrow_used} + h.wide_used + wanted.items->size() <= WEIR_MAX_SET_ENTRIES) return {};
+  const std::size_t entries = entries_with(&table, 0, std::span(&wanted, 1), seconds);
+  if (entries <= WEIR_MAX_SET_ENTRIES) return {};
+  return xdp::fail("the sets would have " + std::to_string(entries) + " entries, and all together take " +
+                       std::to_string(WEIR_MAX_SET_ENTRIES) +
+                       ": none of these was added; remove some (weir set del), or join prefixes",
+                   ENOSPC);
+}
+
+// In place while there is room, else in a larger table. `changed`: an element for each item, set where that changed
+// anything.
+Outcome<void> add_to_table(const xdp::Maps& maps, OpenTable& open, unsigned set, const WantedSet& wanted,
+                           std::vector<bool>& changed, Instant now) {
+  const std::uint32_t seconds = whole_seconds(now);
+  const std::vector<SetItem>& items = *wanted.items;
+  SetTable table = open.table();
   for (std::size_t i = 0; i < items.size(); ++i) {
-    const SetEntry entry{items[i].prefix, items[i].ttl == 0 ? 0 : seconds + 1 + items[i].ttl};
-    const SetTable::Change change = table.add(set, entry, seconds);
-    if (change == SetTable::Change::full) {
-      const auto left = items.subspan(i);
-      const WantedSet rest{std::string(name), std::vector<SetItem>(left.begin(), left.end())};
-      for (const SetItem& item : left) ++(table.entry(set, item.prefix, seconds) ? out.unchanged : out.changed);
-      if (auto r = replace(maps, open, 0, std::span(&rest, 1), now); !r) return Err(r.error());
-      return out;
+    const SetTable::Change change = table.add(set, entry_of(items[i], seconds), seconds);
+    if (change == SetTable::Change::done) changed[i] = true;
+    if (change != SetTable::Change::full) continue;
+    const WantedSet rest{wanted.name,
+                         std::vector<SetItem>(items.begin() + static_cast<std::ptrdiff_t>(i), items.end())};
+    for (std::size_t left = i; left < items.size(); ++left) {
+      const auto there = table.entry(set, items[left].prefix, seconds);
+      if (!there || (there->end != 0 && there->end != entry_of(items[left], seconds).end)) changed[left] = true;
     }
-    ++(change == SetTable::Change::done ? out.changed : out.unchanged);
+    return replace(maps, open, 0, std::span(&rest, 1), now);
   }
+  return {};
+}
+
+SetChange counted(const std::vector<bool>& changed) {
+  SetChange out;
+  for (const bool c : changed) ++(c ? out.changed : out.unchanged);
   return out;
 }
 
@@ -217,14 +240,17 @@ Outcome<bool> make_set(const xdp::Maps& maps, std::string_view name, Instant now
     if (auto r = publish_first(maps, wanted, now); !r) return Err(r.error());
     return true;
   }
-  SetTable table = all->tables[0].table();
-  if (table.find(name)) return false;
-  const auto number = table.free_number();
-  if (!number)
-    return xdp::fail(
-        "there are " + std::to_string(WEIR_MAX_SETS) + " sets, and no room for another: remove one (weir set del NAME)",
-        ENOSPC);
-  table.set_name(*number, name);
+  if (all->tables[0].table().find(name)) return false;
+  if (all->back_to_none) return only_after_the_trial(name);
+  for (const OpenTable& table : all->tables)
+    if (!table.table().find(name) && !table.table().free_number())
+      return xdp::fail("there are " + std::to_string(WEIR_MAX_SETS) +
+                           " sets, and no room for another: remove one (weir set del NAME)",
+                       ENOSPC);
+  for (const OpenTable& open : all->tables) {
+    SetTable table = open.table();
+    if (!table.find(name)) table.set_name(*table.free_number(), name);
+  }
   return true;
 }
 
@@ -249,45 +275,62 @@ Outcome<std::uint64_t> delete_set(const xdp::Maps& maps, std::string_view name, 
   return removed;
 }
 
+struct SetWriter::State {
+  const xdp::Maps& maps;
+  std::string name;
+  std::vector<OpenTable> tables;  // those that have the set
+};
+
+SetWriter::SetWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
+SetWriter::SetWriter(SetWriter&&) noexcept = default;
+SetWriter::~SetWriter() = default;
+
+Outcome<SetWriter> SetWriter::open(const xdp::Maps& maps, std::string_view name, Instant now) {
+  auto all = in_force(maps, now);
+  if (!all) return Err(all.error());
+  if (all->tables.empty() || !all->tables[0].table().find(name)) return no_set(name);
+  std::erase_if(all->tables, [&](const OpenTable& t) { return !t.table().find(name); });
+  return SetWriter(std::unique_ptr<State>(new State{maps, std::string(name), std::move(all->tables)}));
+}
+
+Outcome<SetChange> SetWriter::add(std::span<const SetItem> items, Instant now) {
+  const WantedSet wanted{state_->name, std::vector<SetItem>(items.begin(), items.end())};
+  for (const OpenTable& table : state_->tables)
+    if (auto r = room_for(table.table(), wanted, whole_seconds(now)); !r) return Err(r.error());
+  std::vector<bool> changed(items.size());
+  for (OpenTable& table : state_->tables)
+    if (auto r = add_to_table(state_->maps, table, *table.table().find(state_->name), wanted, changed, now); !r)
+      return Err(r.error());
+  return counted(changed);
+}
+
+SetChange SetWriter::remove(std::span<const SetItem> items, Instant now) {
+  std::vector<bool> changed(items.size());
+  for (const OpenTable& open : state_->tables) {
+    SetTable table = open.table();
+    const unsigned number = *table.find(state_->name);
+    for (std::size_t i = 0; i < items.size(); ++i)
+      if (table.remove(number, items[i].prefix, whole_seconds(now)) == SetTable::Change::done) changed[i] = true;
+  }
+  return counted(changed);
+}
+
 Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std::span<const SetPrefix> prefixes,
                               std::uint32_t ttl, Instant now) {
   std::vector<SetItem> items;
   for (const SetPrefix& prefix : prefixes) items.push_back({prefix, ttl});
-  return add_to_set(maps, name, items, now);
-}
-
-Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std::span<const SetItem> items,
-                              Instant now) {
-  auto all = in_force(maps, now);
-  if (!all) return Err(all.error());
-  if (all->tables.empty() || !all->tables[0].table().find(name)) return no_set(name);
-  std::optional<SetChange> out;
-  for (OpenTable& table : all->tables) {
-    const auto number = table.table().find(name);
-    if (!number) continue;
-    auto changed = add_to_table(maps, table, *number, name, items, now);
-    if (!changed) return Err(changed.error());
-    if (!out) out = *changed;
-  }
-  return *out;
+  auto writer = SetWriter::open(maps, name, now);
+  if (!writer) return Err(writer.error());
+  return writer->add(items, now);
 }
 
 Outcome<SetChange> remove_from_set(const xdp::Maps& maps, std::string_view name, std::span<const SetPrefix> prefixes,
                                    Instant now) {
-  auto all = in_force(maps, now);
-  if (!all) return Err(all.error());
-  if (all->tables.empty() || !all->tables[0].table().find(name)) return no_set(name);
-  std::optional<SetChange> out;
-  for (OpenTable& open : all->tables) {
-    SetTable table = open.table();
-    const auto number = table.find(name);
-    if (!number) continue;
-    SetChange changed;
-    for (const SetPrefix& p : prefixes)
-      ++(table.remove(*number, p, whole_seconds(now)) == SetTable::Change::done ? changed.changed : changed.unchanged);
-    if (!out) out = changed;
-  }
-  return *out;
+  std::vector<SetItem> items;
+  for (const SetPrefix& prefix : prefixes) items.push_back({prefix, 0});
+  auto writer = SetWriter::open(maps, name, now);
+  if (!writer) return Err(writer.error());
+  return writer->remove(items, now);
 }
 
 Outcome<SetLoad> load_set(const xdp::Maps& maps, std::string_view name, std::span<const SetItem> items, Instant now) {
@@ -303,18 +346,24 @@ Outcome<SetLoad> load_set(const xdp::Maps& maps, std::string_view name, std::spa
     out.after = count(made->first.table(), made->second, whole_seconds(now));
     return out;
   }
-  bool first = true;
-  for (OpenTable& table : all->tables) {
-    const auto number = table.table().find(name);
-    if (!first && !number) continue;
-    if (first) out.made = !number;
-    if (first && number) out.before = count(table.table(), *number, whole_seconds(now));
+  const auto number = all->tables[0].table().find(name);
+  out.made = !number;
+  if (number) out.before = count(all->tables[0].table(), *number, whole_seconds(now));
+  if (out.made && all->back_to_none) return only_after_the_trial(name);
+  // All are built before one is put in force: a second that finds no room must not come after a first that did.
+  std::vector<std::pair<std::uint32_t, NewTable>> built;
+  for (const OpenTable& table : all->tables) {
+    const auto here = table.table().find(name);
+    if (!here && !out.made) continue;
     // The number stays, as the rules have it: only the entries go.
-    if (auto r = replace(maps, table, number ? bit(*number) : std::uint16_t{0}, std::span(&wanted, 1), now); !r)
-      return Err(r.error());
-    if (first) out.after = count(table.table(), *table.table().find(name), whole_seconds(now));
-    first = false;
+    auto one = build_table(&table.memory, here ? bit(*here) : std::uint16_t{0}, std::span(&wanted, 1), now);
+    if (!one) return Err(one.error());
+    built.emplace_back(table.slot, std::move(*one));
   }
+  for (const auto& [slot, table] : built)
+    if (auto r = maps.put_set_table(slot, table.memory); !r) return Err(r.error());
+  const SetTable current(built.front().second.memory.rows());
+  out.after = count(current, *current.find(name), whole_seconds(now));
   return out;
 }
 

@@ -5,8 +5,8 @@
 // the rules alone takes the table over as it is; what is changed here is changed in the table, and so in every
 // generation that has it. `filter apply` of a file that says other entries builds a table of its own for the new
 // generation: the two change hands with the rules, at once, and come back with them if nobody confirms. While such a
-// change is on trial, what is added, removed or loaded here is so in both tables, where both have the set: a rollback
-// takes back what the file brought, and nothing else.
+// change is on trial, what is added, removed or loaded here is so in both tables, where both have the set, and a set
+// that is made is made in both: a rollback takes back what the file brought, and nothing else.
 //
 // One entry is one store into memory that XDP reads. A whole set (load, flush, delete) is a table of its own, which one
 // update of the map puts in the place of the old: a writer that is killed leaves one or the other.
@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -54,15 +55,28 @@ Outcome<std::uint64_t> delete_set(const xdp::Maps& maps, std::string_view name, 
 
 struct SetChange {
   std::uint64_t changed = 0;
-  std::uint64_t unchanged = 0;  // added: they were there (one that stays is given no end); removed: they were not
+  std::uint64_t unchanged = 0;  // added: they were there (one that stays is given no end); removed: they were not.
+                                // While a change is on trial: in either table
 };
-// ENOSPC: nothing was changed.
-Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std::span<const SetItem> items,
-                              Instant now);
+// Changes entries of one set through tables that are opened once. While the Lock is held, and as long as the maps.
+class SetWriter {
+ public:
+  static Outcome<SetWriter> open(const xdp::Maps& maps, std::string_view name, Instant now);
+  SetWriter(SetWriter&&) noexcept;
+  ~SetWriter();
+  // ENOSPC: nothing was changed.
+  Outcome<SetChange> add(std::span<const SetItem> items, Instant now);
+  // Entries of exactly these prefixes, whatever time they have; others that cover them stay.
+  SetChange remove(std::span<const SetItem> items, Instant now);
+
+ private:
+  struct State;
+  explicit SetWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
 // All with the same time to live; 0: they stay.
 Outcome<SetChange> add_to_set(const xdp::Maps& maps, std::string_view name, std::span<const SetPrefix> prefixes,
                               std::uint32_t ttl, Instant now);
-// Entries of exactly these prefixes; others that cover them stay.
 Outcome<SetChange> remove_from_set(const xdp::Maps& maps, std::string_view name, std::span<const SetPrefix> prefixes,
                                    Instant now);
 
