@@ -66,6 +66,8 @@ TEST(SetList, SaysWhereAndWhatIsWrong) {
       {"1.2.3.4 ttl", "list:1:12: ttl needs a time"},
       {"1.2.3.4 ttl 5x", "list:1:13: '5x' is not a time to live"},
       {"1.2.3.4 ttl 5s ttl 6s", "list:1:16: ttl comes after an entry"},
+      {"1.2.3.4\nttl 5s", "list:2:1: ttl comes after an entry, on its line"},
+      {"1.2.3.4 ttl\n5s", "list:2:1: ttl needs a time on its line"},
       {"1.2.3.4 ttl 3651d", "list:1:13: '3651d' is not a time to live"},
       {"::ffff:1.2.3.4", "IPv4-mapped"},
       {"host.example", "list:1:1: 'host.example' is not a prefix"},

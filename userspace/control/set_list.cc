@@ -87,6 +87,7 @@ class ListParser {
         if (!progress_(at_)) return xdp::fail("interrupted: nothing was changed", ECANCELED);
       }
       if (after_ttl) {
+        if (line_ != entry_line_) return wrong("ttl needs a time on its line: write 60s, 5m, 12h or 7d");
         const auto ttl = parse_ttl(word);
         if (!ttl) return wrong(ttl.error().message);
         for (std::size_t i = last_; i < items_.size(); ++i) items_[i].ttl = *ttl;
@@ -95,7 +96,7 @@ class ListParser {
         continue;
       }
       if (word == "ttl") {
-        if (last_ == items_.size()) return wrong("ttl comes after an entry");
+        if (last_ == items_.size() || line_ != entry_line_) return wrong("ttl comes after an entry, on its line");
         after_ttl = true;
         continue;
       }
@@ -107,6 +108,7 @@ class ListParser {
         if (items_.size() > WEIR_MAX_SET_ENTRIES) return too_many();
       }
       last_ = items_.size();
+      entry_line_ = line_;
       for (const SetPrefix& p : *prefixes) items_.push_back({p, 0});
     }
     if (after_ttl) return wrong("ttl needs a time: write 60s, 5m, 12h or 7d");
@@ -169,6 +171,7 @@ class ListParser {
   std::size_t column_base_;
   std::size_t word_column_ = 1;
   std::size_t last_ = 0;  // the first item of the last entry
+  std::size_t entry_line_ = 0;
   std::vector<SetItem> items_;
 };
 
