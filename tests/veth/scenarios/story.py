@@ -164,7 +164,12 @@ def objects(device_pins):
 def all_objects():
     found = set()
     for kind in ("map", "link", "prog"):
-        told = json.loads(subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True, check=True).stdout or "[]")
+        # It fails where an object goes between its number and its facts, and other tests' go at any time.
+        shown = None
+        while shown is None or shown.returncode == 255:
+            shown = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True, check=False)
+        shown.check_returncode()
+        told = json.loads(shown.stdout or "[]")
         found |= {(kind, o["id"]) for o in told}
     return found
 
